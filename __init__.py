@@ -1,0 +1,57 @@
+"""Find the best process trajectory for an instrument or a simulator in as few experiments as possible.
+
+A latent model learns a low-dimensional space of the trajectories that make sense, Bayesian optimization proposes points of that
+space, their decoded trajectories are measured by an evaluator, and every trial streams into a Zarr store.
+
+The names below are imported on first use: ``import latentloop`` alone loads neither torch nor ray.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .loop.optimizer import CandidatesExhausted, Optimizer
+    from .loop.run import open_campaign, run_campaign
+    from .models.latent import PCA, VAE, LatentModel, LatentSpace
+    from .simulators.ferrosim import FerroSim, FerroSimParameters
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CandidatesExhausted": ".loop.optimizer",
+    "FerroSim": ".simulators.ferrosim",
+    "FerroSimParameters": ".simulators.ferrosim",
+    "LatentModel": ".models.latent",
+    "LatentSpace": ".models.latent",
+    "Optimizer": ".loop.optimizer",
+    "PCA": ".models.latent",
+    "VAE": ".models.latent",
+    "open_campaign": ".loop.run",
+    "run_campaign": ".loop.run",
+}
+
+__all__ = [  # noqa: RUF022 - in the order of a campaign
+    "FerroSim",
+    "FerroSimParameters",
+    "LatentModel",
+    "VAE",
+    "PCA",
+    "LatentSpace",
+    "Optimizer",
+    "CandidatesExhausted",
+    "run_campaign",
+    "open_campaign",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted(__all__)

@@ -1,0 +1,136 @@
+"""FerroSIM as an evaluator: a field trajectory drives a ferroelectric lattice, and its curl at the end is measured.
+
+The trajectory, in units of ``amplitude`` times the coercive field Ec, is applied along one axis (or both, for two channels), then its
+last value is held for ``hold_steps`` steps, in which the lattice equilibrates.
+Source: Valleti et al., Digital Discovery 2022, 10.1039/D2DD00065B.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from ...simulators.ferrosim import FerroSim, FerroSimParameters, curl, normalized_curl
+from ..records import EvaluatorKind, FloatArray, Measurement
+
+Axis = Literal["x", "y", "both"]
+Preset = Literal["published", "small"]
+Update = Literal["synchronous", "random_sites"]
+
+
+class FerroSimEvaluator:
+    """Measures ``curl``, ``normalized_curl``, ``polarization_x`` and ``polarization_y`` (totals) and stores the final ``polarization``.
+
+    Args:
+        preset: ``published`` (20 x 20, 33 defects, random_sites) or ``small`` (8 x 8 with the defects of the same corner, synchronous).
+        amplitude: field in units of the coercive field Ec that a trajectory's value of 1 stands for.
+        axis: axis of the field for a trajectory of one channel; ``both`` applies it along x and y.
+        hold_steps: steps for which the last value is held.
+        coupling: coupling K between neighbours; None for the preset's.
+        depolarization: depolarization strength; None for the preset's.
+        update: update rule; None for the preset's.
+        update_seed: seed of the random_sites rule; None for the preset's.
+        n_threads: threads of the kernel.
+    """
+
+    def __init__(
+        self,
+        preset: Preset = "published",
+        amplitude: float = 150.0,
+        axis: Axis = "x",
+        hold_steps: int = 50,
+        coupling: float | None = None,
+        depolarization: float | None = None,
+        update: Update | None = None,
+        update_seed: int | None = None,
+        n_threads: int = 1,
+    ) -> None:
+        if hold_steps < 0:
+            raise ValueError(f"hold_steps must be at least 0, not {hold_steps}")
+        if not np.isfinite(amplitude):
+            raise ValueError(f"amplitude must be finite, not {amplitude}")
+        self.amplitude = amplitude
+        self.axis = axis
+        self.hold_steps = hold_steps
+        self.n_threads = n_threads
+        given = {"coupling": coupling, "depolarization": depolarization, "update": update, "update_seed": update_seed}
+        self.parameters = replace(
+            FerroSimParameters.published() if preset == "published" else small_parameters(),
+            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+        )
+        self._simulators: dict[int, FerroSim] = {}
+
+    @property
+    def kind(self) -> EvaluatorKind:
+        """A simulation may be re-run at will."""
+        return "pure"
+
+    def prepare(self) -> None:
+        """Compile the kernel by a run of the shortest kind."""
+        self.measure_many(np.zeros((1, max(2, len(self.parameters.times) - self.hold_steps))))
+
+    def measure(self, trajectory: FloatArray) -> Measurement:
+        """Simulate one trajectory of shape (T,) or (T, 2)."""
+        return self.measure_many(np.asarray(trajectory)[None])[0]
+
+    def measure_many(self, trajectories: FloatArray) -> Sequence[Measurement]:
+        """Simulate trajectories of shape (S, T) or (S, T, 2) side by side."""
+        history = self._simulator(np.shape(trajectories)[1] + self.hold_steps).simulate(self.field(trajectories))
+        curls, normalized = curl(history.polarization), normalized_curl(history.polarization)
+        return [
+            Measurement(
+                metrics={
+                    "curl": float(curls[sample]),
+                    "normalized_curl": float(normalized[sample]),
+                    "polarization_x": float(history.total_polarization[sample, -1, 0]),
+                    "polarization_y": float(history.total_polarization[sample, -1, 1]),
+                },
+                arrays={"polarization": history.polarization[sample]},
+            )
+            for sample in range(len(curls))
+        ]
+
+    def field(self, trajectories: FloatArray) -> FloatArray:
+        """Return the applied field in units of Ec, shape (S, T + hold_steps, 2)."""
+        values = np.asarray(trajectories, dtype=np.float64)
+        if values.ndim == 3 and values.shape[2] == 1:
+            values = values[:, :, 0]
+        if values.ndim == 3 and values.shape[2] != 2:
+            raise ValueError(f"FerroSIM takes trajectories of one channel or two, not {values.shape[2]}")
+        steps = np.minimum(np.arange(values.shape[1] + self.hold_steps), values.shape[1] - 1)
+        held = self.amplitude * values[:, steps]
+        if values.ndim == 3:
+            return np.ascontiguousarray(held)
+        field = np.zeros((*held.shape, 2))
+        if self.axis in ("x", "both"):
+            field[:, :, 0] = held
+        if self.axis in ("y", "both"):
+            field[:, :, 1] = held
+        return field
+
+    def close(self) -> None:
+        """Forget the compiled simulators."""
+        self._simulators.clear()
+
+    def _simulator(self, n_steps: int) -> FerroSim:
+        """Return the simulator for runs of ``n_steps`` steps of the preset's length."""
+        if n_steps not in self._simulators:
+            step = self.parameters.times[1] - self.parameters.times[0]
+            times = self.parameters.times if n_steps == len(self.parameters.times) else self.parameters.times[0] + step * np.arange(n_steps)
+            self._simulators[n_steps] = FerroSim(replace(self.parameters, times=times), n_threads=self.n_threads)
+        return self._simulators[n_steps]
+
+
+def small_parameters() -> FerroSimParameters:
+    """Return an 8 x 8 lattice with the published material and the published defects of its corner, for trying out."""
+    published = FerroSimParameters.published()
+    size = 8
+    return replace(
+        published,
+        lattice_size=size,
+        random_field=published.random_field[:size, :size],
+        initial_polarization=published.initial_polarization[:size, :size],
+        times=published.times[:160],
+        update="synchronous",
+    )

@@ -1,0 +1,168 @@
+"""A worker in a child process, which a timeout may kill without harm to the campaign.
+
+Run as ``python -m latentloop.loop.executors.child``: takes pickled messages on standard input and answers on standard output, whose
+descriptor it keeps to itself (what an evaluator prints goes to standard error). Only its own parent ever talks to it.
+"""
+
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from time import monotonic
+from typing import IO, Any
+
+from ..errors import EvaluatorError, ExecutorError
+from ..records import Failure, Job, Outcome
+from ..threads import thread_environment
+from .worker import EvaluatorSpec, Worker
+
+_LENGTH_BYTES = 8
+
+
+class ChildWorker:
+    """A worker in a process of its own; killed and replaced when a measurement outlasts the timeout.
+
+    Args:
+        spec: which evaluator; its timeout rules.
+        name: the worker's name in outcomes.
+
+    Raises:
+        EvaluatorError: the evaluator cannot be made or prepared.
+    """
+
+    def __init__(self, spec: EvaluatorSpec, name: str) -> None:
+        self.spec = spec
+        self.name = name
+        self._process: subprocess.Popen[bytes] | None = None
+        self._start()
+
+    def measure(self, job: Job) -> Outcome:
+        """Measure one job, for at most the timeout."""
+        start = monotonic()
+        try:
+            if self._process is None:
+                self._start()
+            assert self._process is not None  # noqa: S101 - _start() has set it
+            assert self._process.stdin is not None  # noqa: S101 - a pipe, as _start() asked
+            _send(self._process.stdin, job)
+            outcome: Outcome = self._receive(self.spec.timeout)
+        except TimeoutError:
+            self._kill()
+            reason = f"no result after {self.spec.timeout:g} s: its process was killed; raise evaluator.timeout if it needs longer"
+            return Outcome(job.trial, Failure(reason, is_unknown=True), monotonic() - start, self.name)
+        except (EOFError, BrokenPipeError):
+            code = self._kill()
+            return Outcome(
+                job.trial,
+                Failure(f"the measuring process ended by itself (exit code {code})", is_unknown=True),
+                monotonic() - start,
+                self.name,
+            )
+        except EvaluatorError as error:
+            return Outcome(job.trial, Failure(str(error)), monotonic() - start, self.name)
+        return outcome
+
+    def close(self) -> None:
+        """End the process: by asking, or else by force."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=2)
+        self._kill()
+
+    def _start(self) -> None:
+        environment = {**os.environ, **thread_environment(self.spec.n_threads), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", "latentloop.loop.executors.child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,  # a Ctrl-C for the campaign must not reach the measurement
+            )
+        except OSError as error:
+            raise ExecutorError(f"cannot start a measuring process: {error}") from error
+        assert self._process.stdin is not None  # noqa: S101 - a pipe, as asked
+        try:
+            _send(self._process.stdin, (self.spec, self.name))
+            answer = self._receive(None)
+        except (EOFError, BrokenPipeError) as error:
+            raise EvaluatorError(f"the measuring process ended while it prepared {self.spec.name!r} (exit code {self._kill()})") from error
+        if isinstance(answer, Exception):
+            self._kill()
+            raise answer
+
+    def _receive(self, timeout: float | None) -> Any:
+        assert self._process is not None  # noqa: S101 - started
+        assert self._process.stdout is not None  # noqa: S101 - a pipe, as asked
+        descriptor = self._process.stdout.fileno()
+        deadline = None if timeout is None else monotonic() + timeout
+        raw = b""
+        needed = _LENGTH_BYTES
+        while len(raw) < needed:
+            left = None if deadline is None else max(0.0, deadline - monotonic())
+            if not select.select([descriptor], [], [], left)[0]:
+                raise TimeoutError
+            part = os.read(descriptor, max(1, min(needed - len(raw), 1 << 20)))
+            if not part:
+                raise EOFError
+            raw += part
+            if needed == _LENGTH_BYTES and len(raw) >= _LENGTH_BYTES:
+                needed += int.from_bytes(raw[:_LENGTH_BYTES], "big")
+        return pickle.loads(raw[_LENGTH_BYTES:])  # noqa: S301 - from our own child
+
+    def _kill(self) -> int | None:
+        """End the child and everything that it started; return its exit code."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        code = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        return code
+
+
+def _send(pipe: IO[bytes], message: Any) -> None:
+    raw = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    pipe.write(len(raw).to_bytes(_LENGTH_BYTES, "big") + raw)
+    pipe.flush()
+
+
+def _read(pipe: IO[bytes]) -> Any:
+    head = pipe.read(_LENGTH_BYTES)
+    if len(head) < _LENGTH_BYTES:
+        raise EOFError
+    return pickle.loads(pipe.read(int.from_bytes(head, "big")))  # noqa: S301 - from our own parent
+
+
+def main() -> None:
+    """Serve the parent until it closes the pipe."""
+    source = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what an evaluator prints must not mix with the answers
+    spec, name = _read(source)
+    try:
+        worker = Worker(spec, name)
+    except Exception as error:  # noqa: BLE001 - the parent raises it
+        _send(answers, error)
+        return
+    _send(answers, None)
+    while True:
+        try:
+            job = _read(source)
+        except EOFError:
+            break
+        _send(answers, worker.measure([job])[0])
+    worker.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""Measures on Ray: one actor per worker, each holding a warm evaluator.
+
+A Ray call costs 1-3 ms, so one call may carry a batch of jobs; its trajectories travel as one array. Nothing is ever retried by Ray
+itself (``max_restarts=0, max_task_retries=0``): an instrument must not fire twice. A worker that dies or outlasts the timeout is replaced,
+and its jobs come back as failures. At most one call per worker is under way; the others wait here.
+"""
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, EvaluatorError, ExecutorError
+from ..protocols import Progress, Result
+from ..records import Failure, FloatArray, Job, Outcome
+from ..threads import thread_environment
+from .worker import EvaluatorSpec, Worker
+
+_PROGRESS_SECONDS = 0.25
+_NO_USAGE_REPORT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+class _WorkerActor:
+    """Ray's side of a worker."""
+
+    def __init__(self, spec: EvaluatorSpec, name: str) -> None:
+        self._spec = spec
+        self._name = name
+        self._worker: Worker | None = None
+
+    def ready(self) -> int:
+        """Prepare the evaluator: here, and not in __init__, because Ray would turn an error there into a dead actor without its cause."""
+        self._worker = Worker(self._spec, self._name)
+        return os.getpid()
+
+    def measure(self, trials: Sequence[int], trajectories: FloatArray) -> list[Outcome]:
+        assert self._worker is not None  # noqa: S101 - ready() came first
+        return self._worker.measure([Job(trial, trajectory) for trial, trajectory in zip(trials, trajectories, strict=True)])
+
+
+class _TaskActor:
+    """Runs one long function while it can be asked how far it is."""
+
+    def __init__(self, search_path: Sequence[str]) -> None:
+        sys.path.extend(folder for folder in search_path if folder not in sys.path)
+        self._progress: tuple[int, int, float] | None = None
+
+    def run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        def note(done: int, total: int, loss: float) -> None:
+            self._progress = (done, total, loss)
+
+        return function(*arguments, progress=note)
+
+    def progress(self) -> tuple[int, int, float] | None:
+        return self._progress
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call under way."""
+
+    worker: int
+    jobs: tuple[Job, ...]
+    started: float
+
+
+class RayExecutor:
+    """Measures on Ray workers.
+
+    Args:
+        spec: which evaluator; the same for all workers.
+        n_workers: number of actors.
+        address: a running cluster; None starts one on this machine, of the size asked for.
+
+    Raises:
+        ExecutorError: Ray cannot be started or reached.
+        EvaluatorError: the evaluator cannot be prepared.
+    """
+
+    def __init__(self, spec: EvaluatorSpec, n_workers: int = 2, address: str | None = None) -> None:
+        for name, value in _NO_USAGE_REPORT.items():
+            os.environ.setdefault(name, value)
+        import ray
+
+        self._ray = ray
+        self._spec = spec
+        self._environment = {**thread_environment(spec.n_threads), **_NO_USAGE_REPORT}
+        self._owns_cluster = not ray.is_initialized()
+        if self._owns_cluster:
+            self._start_ray(address, n_workers)
+        self._queue: deque[tuple[Job, ...]] = deque()
+        self._calls: dict[Any, _Call] = {}
+        self._names = 0
+        try:
+            self._actors = [self._new_actor() for _ in range(n_workers)]
+            for actor in self._actors:
+                self._prepared(actor)
+        except BaseException:
+            self.close()
+            raise
+        self._idle = deque(range(n_workers))
+
+    @property
+    def n_workers(self) -> int:
+        """Number of actors."""
+        return len(self._actors)
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Send jobs to the next free worker in one call; with a timeout each job is a call of its own."""
+        if self._spec.timeout is None:
+            self._queue.append(tuple(jobs))
+        else:
+            self._queue.extend((job,) for job in jobs)
+        self._dispatch()
+
+    def wait(self, timeout: float) -> list[Outcome]:
+        """Return what has come back within ``timeout`` seconds."""
+        self._dispatch()
+        if not self._calls:
+            return []
+        limit = timeout if self._spec.timeout is None else min(timeout, self._spec.timeout)
+        ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=limit)
+        if ready and len(self._calls) > 1:
+            ready, _ = self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
+        outcomes = [outcome for reference in ready for outcome in self._collect(reference)]
+        outcomes += [outcome for reference in self._overdue() for outcome in self._give_up(reference)]
+        self._dispatch()
+        return outcomes
+
+    def run(self, function: Callable[..., Result], *arguments: Any, progress: Progress | None = None) -> Result:
+        """Run a long task in a Ray actor of its own."""
+        actor = self._ray.remote(_TaskActor).options(
+            num_cpus=0, max_concurrency=2, max_restarts=0, max_task_retries=0, runtime_env={"env_vars": self._environment}
+        )
+        task = actor.remote(self._spec.search_path)
+        try:
+            reference = task.run.remote(function, arguments)
+            while not self._ray.wait([reference], timeout=_PROGRESS_SECONDS)[0]:
+                done = self._ray.get(task.progress.remote())
+                if progress is not None and done is not None:
+                    progress(*done)
+            result: Result = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except self._ray.exceptions.RayError as error:
+            raise ExecutorError(f"{getattr(function, '__name__', 'a task')} was lost on Ray: {error}") from error
+        finally:
+            self._ray.kill(task)
+        return result
+
+    def close(self) -> None:
+        """End the workers, and the cluster if it was started here."""
+        self._queue.clear()
+        self._calls.clear()
+        for actor in getattr(self, "_actors", []):
+            with suppress(Exception):
+                self._ray.kill(actor)
+        if self._owns_cluster and self._ray.is_initialized():
+            self._ray.shutdown()
+
+    def _start_ray(self, address: str | None, n_workers: int) -> None:
+        try:
+            size: dict[str, Any] = {} if address else {"num_cpus": max(1, n_workers), "include_dashboard": False}
+            self._ray.init(address=address, logging_level="error", log_to_driver=False, **size)
+        except Exception as error:
+            where = f"reach Ray at {address}" if address else "start Ray here"
+            raise ExecutorError(f"cannot {where}: {error}; `--executor local` needs no Ray") from error
+
+    def _new_actor(self) -> Any:
+        options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0, "runtime_env": {"env_vars": self._environment}}
+        name = f"ray-{self._names}"
+        self._names += 1
+        return self._ray.remote(_WorkerActor).options(**options).remote(self._spec, name)
+
+    def _prepared(self, actor: Any) -> None:
+        try:
+            self._ray.get(actor.ready.remote())
+        except self._ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, (EvaluatorError, ConfigError)):
+                raise cause from error
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise EvaluatorError(f"evaluator {self._spec.name!r} cannot be prepared on Ray: {lines[-1] if lines else error}") from error
+
+    def _dispatch(self) -> None:
+        while self._queue and self._idle:
+            jobs = self._queue.popleft()
+            worker = self._idle.popleft()
+            call = self._actors[worker].measure.remote([job.trial for job in jobs], np.stack([job.trajectory for job in jobs]))
+            self._calls[call] = _Call(worker, jobs, monotonic())
+
+    def _collect(self, reference: Any) -> list[Outcome]:
+        call = self._calls.pop(reference)
+        try:
+            outcomes: list[Outcome] = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            self._replace(call.worker)
+            reason = f"the Ray worker was lost during the measurement ({type(error).__name__})"
+            return _failed(call, reason)
+        self._idle.append(call.worker)
+        return outcomes
+
+    def _overdue(self) -> list[Any]:
+        if self._spec.timeout is None:
+            return []
+        now = monotonic()
+        return [reference for reference, call in self._calls.items() if now - call.started > self._spec.timeout]
+
+    def _give_up(self, reference: Any) -> list[Outcome]:
+        call = self._calls.pop(reference)
+        self._replace(call.worker)
+        return _failed(call, f"no result after {self._spec.timeout:g} s: its worker was killed; raise evaluator.timeout if it needs longer")
+
+    def _replace(self, worker: int) -> None:
+        """Kill a worker and put a new one into its place."""
+        with suppress(Exception):
+            self._ray.kill(self._actors[worker])
+        self._actors[worker] = self._new_actor()
+        self._prepared(self._actors[worker])
+        self._idle.append(worker)
+
+
+def _failed(call: _Call, reason: str) -> list[Outcome]:
+    seconds = monotonic() - call.started
+    return [Outcome(job.trial, Failure(reason, is_unknown=True), seconds, "ray") for job in call.jobs]
+

@@ -1,0 +1,95 @@
+"""Training a latent model: a pure function of a configuration, so that it runs here or as a Ray task with the same result."""
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .config import CampaignConfig
+from .errors import ConfigError
+from .protocols import Progress
+from .records import FloatArray, TrajectorySet
+from .registry import LATENT_MODELS
+from .seeding import derive_seed
+from .threads import set_model_threads
+
+if TYPE_CHECKING:
+    from ..models.latent import LatentModel, LatentSpace
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A latent model as bytes, with what its training gave."""
+
+    data: bytes
+    encoded: FloatArray
+    """Latent vectors of the training trajectories, shape (n, d)."""
+    curve: FloatArray | None
+    """Training loss per epoch (VAE: negative ELBO per sample), shape (epochs,); None for models without one."""
+    seconds: float
+
+    def restore(self) -> "LatentModel":
+        """Return the model itself."""
+        return restore_model(self.data)
+
+
+def train(config: CampaignConfig, trajectories: TrajectorySet, version: int, n_threads: int, progress: Progress | None = None) -> TrainedModel:
+    """Train the configured latent model on the trajectories.
+
+    Args:
+        config: names the model and its parameters, and holds the seed.
+        trajectories: what to train on.
+        version: number of the model; each has a random stream of its own.
+        n_threads: threads that training may take.
+        progress: called after every epoch with (epochs done, epochs in all, loss).
+    """
+    set_model_threads(n_threads)
+    start = perf_counter()
+    choice = config.latent.model
+    model = LATENT_MODELS.create(choice.name, choice.parameters)
+    try:
+        model.fit(trajectories.values, seed=derive_seed(config.seed, "training", version), progress=progress)
+    except ValueError as error:
+        raise ConfigError(f"latent model {choice.name!r} cannot be trained: {error}") from error
+    return TrainedModel(
+        data=model.to_bytes(),
+        encoded=np.asarray(model.encode(trajectories.values), dtype=np.float64),
+        curve=None if model.training_curve is None else np.asarray(model.training_curve, dtype=np.float64),
+        seconds=perf_counter() - start,
+    )
+
+
+def restore_model(data: bytes) -> "LatentModel":
+    """Return the latent model that `TrainedModel.data` holds."""
+    from ..models.latent import latent_model_from_bytes
+
+    return latent_model_from_bytes(data)
+
+
+def latent_space(config: CampaignConfig, model: "LatentModel", encoded: FloatArray) -> "tuple[LatentSpace, FloatArray]":
+    """Return the latent space and the box to search in it, shape (d, 2).
+
+    Raises:
+        ConfigError: the configured box has another dimension than the model.
+    """
+    from ..models.latent import LatentSpace
+
+    space = LatentSpace(model, encoded, quantile=config.latent.quantile, margin=config.latent.margin)
+    if config.latent.box is None:
+        return space, np.asarray(space.bounds, dtype=np.float64)
+    box = np.asarray(config.latent.box, dtype=np.float64)
+    if len(box) != model.n_latent:
+        raise ConfigError(f"latent.box has {len(box)} rows, the latent model {model.n_latent} dimensions; give one [low, high] for each")
+    return space, box
+
+
+def describe(trained: TrainedModel, box: FloatArray, name: str) -> dict[str, Any]:
+    """Return what the journal keeps of a model besides its hash."""
+    return {
+        "kind": name,
+        "n_latent": int(trained.encoded.shape[1]),
+        "box": box.tolist(),
+        "seconds": trained.seconds,
+        "final_loss": None if trained.curve is None else float(trained.curve[-1]),
+    }

@@ -1,0 +1,70 @@
+"""What the loop needs from its parts: protocols of two to four methods, which plug-ins satisfy by shape."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from .records import EvaluatorKind, FloatArray, Job, Measurement, Outcome
+
+Result = TypeVar("Result")
+Progress = Callable[[int, int, float], None]
+"""Called with (steps done, steps in all, loss of the last step) while something long runs."""
+
+
+@runtime_checkable
+class TrajectoryFamily(Protocol):
+    """A family of process trajectories that makes sense for the process."""
+
+    @property
+    def times(self) -> FloatArray:
+        """Time of each step, shape (T,)."""
+
+    def draw(self, n: int, generator: np.random.Generator) -> FloatArray:
+        """Return n trajectories, shape (n, T) or (n, T, channels)."""
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """What measures a trajectory: a simulator or an instrument."""
+
+    @property
+    def kind(self) -> EvaluatorKind:
+        """``pure`` (may be re-run at will) or ``physical`` (at most once)."""
+
+    def prepare(self) -> None:
+        """Connect, compile or warm up, once, in the process that measures."""
+
+    def measure(self, trajectory: FloatArray) -> Measurement:
+        """Measure one trajectory of shape (T,) or (T, channels); raise on failure."""
+
+    def close(self) -> None:
+        """Release what `prepare` took."""
+
+
+@runtime_checkable
+class BatchEvaluator(Evaluator, Protocol):
+    """An evaluator for which many trajectories at once cost less than one after the other."""
+
+    def measure_many(self, trajectories: FloatArray) -> Sequence[Measurement]:
+        """Measure trajectories of shape (S, T) or (S, T, channels), one measurement each, in order."""
+
+
+class Executor(Protocol):
+    """Has jobs measured, here or elsewhere, and runs long tasks."""
+
+    @property
+    def n_workers(self) -> int:
+        """Number of jobs (or batches of jobs) that run at the same time."""
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Send jobs to one worker, in one call. Returns at once."""
+
+    def wait(self, timeout: float) -> list[Outcome]:
+        """Return what has come back, after at most ``timeout`` seconds (local execution measures here and may take longer)."""
+
+    def run(self, function: Callable[..., Result], *arguments: Any, progress: Progress | None = None) -> Result:
+        """Run one long task (training) where the work is done; it gets ``progress`` as keyword argument."""
+
+    def close(self) -> None:
+        """Stop the workers."""

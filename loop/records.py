@@ -1,0 +1,182 @@
+"""The words of a campaign as frozen records that check themselves.
+
+A *candidate* is what the optimizer proposes, a *trial* is a candidate with its life, a *measurement* is what an evaluator returns and a
+*failure* is an experiment that did not give one. See CONTRIBUTING.md for the way of a trial through its states.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ConfigError
+
+FloatArray = npt.NDArray[np.float64]
+EvaluatorKind = Literal["pure", "physical"]
+Goal = Literal["maximize", "minimize"]
+
+
+class TrialState(IntEnum):
+    """The states of a trial, with the numbers that stand in the store (0 is kept for "no trial here")."""
+
+    PROPOSED = 1
+    REFUSED = 2
+    HELD = 3
+    VETOED = 4
+    ARMED = 5
+    COMPLETED = 6
+    FAILED = 7
+    QUARANTINED = 8
+    UNKNOWN = 9
+
+    @property
+    def word(self) -> str:
+        """The state's name as users read it, in lower case."""
+        return self.name.lower()
+
+    @classmethod
+    def from_word(cls, word: str) -> "TrialState":
+        """Return the state with the name ``word``; raises KeyError for none."""
+        return cls[word.upper()]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A point that the optimizer proposes, with the trajectory it decodes to."""
+
+    z: FloatArray
+    """Latent vector, shape (d,)."""
+    trajectory: FloatArray
+    """Decoded trajectory, shape (T,) or (T, channels), in the units of the training trajectories."""
+    acquisition: str
+    """Name of what proposed it: an acquisition function, or ``initial``."""
+    acquisition_value: float = math.nan
+    """Value of the acquisition function at z; NaN where it has none."""
+    distance: float = math.nan
+    """How far z lies from the encoded training data, in units of their typical spacing."""
+    consistency: float = math.nan
+    """|encode(decode(z)) - z|: large where the decoder leaves the data."""
+    model_version: int = 0
+    """Version of the latent model that decoded it."""
+
+    def __post_init__(self) -> None:
+        if self.z.ndim != 1 or not np.isfinite(self.z).all():
+            raise ValueError(f"a candidate's latent vector must be finite with shape (d,), not {self.z!r}")
+        if self.trajectory.ndim not in (1, 2) or not np.isfinite(self.trajectory).all():
+            raise ValueError(f"a candidate's trajectory must be finite with shape (T,) or (T, channels), not shape {self.trajectory.shape}")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What an evaluator returns for one trajectory."""
+
+    metrics: Mapping[str, float]
+    """Named numbers; may hold non-finite ones, which the campaign quarantines."""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    """Standard errors of metrics, by the metric's name, in its units."""
+    arrays: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Named arrays of any shape, for example a polarization field (n, n, 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An experiment that gave no measurement: a value, not an exception."""
+
+    reason: str
+    """One sentence: what happened and where."""
+    is_unknown: bool = False
+    """True when nobody knows whether the experiment ran (its worker vanished)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One trial's trajectory on its way to a worker."""
+
+    trial: int
+    trajectory: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came back from a worker for one job."""
+
+    trial: int
+    result: Measurement | Failure
+    seconds: float
+    """Time the measurement took on the worker, in seconds."""
+    worker: str
+    """Name of the worker, for example ``local`` or ``ray-1``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate with its life."""
+
+    number: int
+    state: TrialState
+    z: FloatArray
+    acquisition: str
+    acquisition_value: float
+    distance: float
+    consistency: float
+    model_version: int
+    armed_at: float
+    """POSIX time in seconds."""
+    objective: float = math.nan
+    objective_error: float = math.nan
+    """Standard error of the objective; NaN where the evaluator gives none."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    """Why the trial failed, was refused or is quarantined; empty otherwise."""
+    finished_at: float = math.nan
+    seconds: float = math.nan
+    """Time the measurement took on the worker."""
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incumbent:
+    """The best completed trial so far."""
+
+    trial: int
+    z: FloatArray
+    objective: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectorySet:
+    """Training trajectories with what their numbers mean."""
+
+    values: FloatArray
+    """Shape (n, T) or (n, T, channels)."""
+    times: FloatArray
+    """Time of each step, shape (T,)."""
+    unit: str
+    time_unit: str
+    channels: tuple[str, ...]
+    """One name per channel."""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim not in (2, 3) or min(self.values.shape) < 1 or len(self.values) < 2 or self.values.shape[1] < 2:
+            raise ConfigError(
+                f"training trajectories have shape {self.values.shape}; needed are (n, T) or (n, T, channels) with at least 2 trajectories of 2 steps"
+            )
+        bad = np.flatnonzero(~np.isfinite(self.values).reshape(len(self.values), -1).all(axis=1))
+        if len(bad):
+            raise ConfigError(f"{len(bad)} training trajectories are not finite, the first is row {bad[0]}; leave them out or fill the gaps")
+        if self.times.shape != (self.values.shape[1],):
+            raise ConfigError(f"{len(self.times)} times do not fit trajectories of {self.values.shape[1]} steps")
+        if not (np.diff(self.times) > 0).all():
+            raise ConfigError("the times of the trajectories must rise from step to step")
+        n_channels = 1 if self.values.ndim == 2 else self.values.shape[2]
+        if len(self.channels) != n_channels:
+            raise ConfigError(f"{len(self.channels)} channel names for {n_channels} channels; give `trajectories.channels` one name each")
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the values."""
+        return hashlib.sha256(np.ascontiguousarray(self.values).tobytes()).hexdigest()

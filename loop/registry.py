@@ -1,0 +1,137 @@
+"""Choices that a user names in a configuration: name -> lazily imported factory, open to plug-ins through entry points.
+
+A plug-in is one file and one line in its own pyproject.toml::
+
+    [project.entry-points."latentloop.acquisitions"]
+    my_acquisition = "my_package.my_module:MyAcquisition"
+
+A factory's keyword parameters are what a user may write under ``parameters``; pydantic checks their types.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from .errors import ConfigError, UnknownNameError
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The factories of one kind of thing."""
+
+    kind: str
+    """What is registered, in the singular, as it stands in messages."""
+    group: str
+    """Entry-point group that plug-ins use."""
+    built_in: Mapping[str, str]
+    """Name -> ``package.module:attribute``."""
+
+    def names(self) -> list[str]:
+        """Return the known names, plug-ins included, sorted."""
+        return sorted({*self.built_in, *(entry.name for entry in entry_points(group=self.group))})
+
+    def check(self, name: str) -> None:
+        """Raise UnknownNameError, with the known names, when there is no such factory. Imports nothing."""
+        if name not in self.built_in and name not in self.names():
+            raise UnknownNameError(f"unknown {self.kind} {name!r}; known are {', '.join(self.names())}")
+
+    def load(self, name: str) -> Callable[..., Any]:
+        """Import and return the factory ``name``."""
+        self.check(name)
+        if name in self.built_in:
+            module, _, attribute = self.built_in[name].partition(":")
+            factory: Callable[..., Any] = getattr(import_module(module), attribute)
+            return factory
+        (entry,) = [entry for entry in entry_points(group=self.group) if entry.name == name]
+        loaded: Callable[..., Any] = entry.load()
+        return loaded
+
+    def create(self, name: str, parameters: Mapping[str, Any], **context: Any) -> Any:
+        """Make ``name`` from what the user wrote and from what the loop knows.
+
+        Args:
+            name: the registered name.
+            parameters: the user's keyword parameters, checked against the factory's annotations.
+            **context: keyword parameters that the loop passes, for example ``bounds``.
+
+        Raises:
+            UnknownNameError: no such name.
+            ConfigError: a parameter that the factory does not have, of a wrong type or out of range.
+        """
+        factory = self.load(name)
+        known = inspect.signature(factory).parameters
+        hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+        offered = [parameter for parameter in known if parameter not in context]
+        complaints = []
+        checked: dict[str, Any] = {}
+        for parameter, value in parameters.items():
+            if parameter not in offered:
+                complaints.append(f"it has no parameter {parameter!r}; known are {', '.join(offered) or 'none'}")
+                continue
+            try:
+                checked[parameter] = TypeAdapter(hints.get(parameter, Any)).validate_python(value)
+            except ValidationError as error:
+                item = error.errors()[0]
+                complaints.append(f"parameter {parameter!r}: {item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})")
+        complaints += [
+            f"parameter {parameter!r} is missing"
+            for parameter in offered
+            if known[parameter].default is inspect.Parameter.empty and parameter not in parameters
+        ]
+        if complaints:
+            raise ConfigError(f"{self.kind} {name!r}: {'; '.join(complaints)}")
+        try:
+            return factory(**checked, **context)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{self.kind} {name!r}: {error}") from error
+
+
+FAMILIES = Registry(
+    kind="trajectory family",
+    group="latentloop.families",
+    built_in={
+        "published": "latentloop.loop.trajectory_source:PublishedFamily",
+        "damped_sinusoid": "latentloop.simulators.trajectories:DampedSinusoid",
+        "lecture_sine": "latentloop.simulators.trajectories:LectureSine",
+        "legendre": "latentloop.simulators.trajectories:LegendreSeries",
+    },
+)
+LATENT_MODELS = Registry(
+    kind="latent model",
+    group="latentloop.latent_models",
+    built_in={"vae": "latentloop.models.latent:VAE", "pca": "latentloop.models.latent:PCA"},
+)
+SURROGATES = Registry(
+    kind="surrogate",
+    group="latentloop.surrogates",
+    built_in={"gp": "latentloop.models.surrogates:GaussianProcess"},
+)
+ACQUISITIONS = Registry(
+    kind="acquisition function",
+    group="latentloop.acquisitions",
+    built_in={
+        "log_ei": "latentloop.models.acquisition:LogEI",
+        "ucb": "latentloop.models.acquisition:UCB",
+        "thompson": "latentloop.models.acquisition:Thompson",
+        "max_variance": "latentloop.models.acquisition:MaxVariance",
+        "random": "latentloop.models.acquisition:Random",
+    },
+)
+EVALUATORS = Registry(
+    kind="evaluator",
+    group="latentloop.evaluators",
+    built_in={
+        "ferrosim": "latentloop.loop.evaluators.ferrosim:FerroSimEvaluator",
+        "python": "latentloop.loop.evaluators.python:PythonEvaluator",
+    },
+)
+EXECUTORS = Registry(
+    kind="executor",
+    group="latentloop.executors",
+    built_in={"local": "latentloop.loop.executors.local:LocalExecutor", "ray": "latentloop.loop.executors.ray:RayExecutor"},
+)

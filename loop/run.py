@@ -1,0 +1,221 @@
+"""Runs and resumes campaigns: puts configuration, trajectories, latent model, executor, store and controller together.
+
+>>> from latentloop import run_campaign
+>>> history = run_campaign("quick", "campaigns/first")
+>>> history.incumbent
+"""
+
+import os
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .campaign import Campaign
+from .config import CampaignConfig, apply_override, config_from_mapping, load_config
+from .controller import Controller, Observer, StopFlag
+from .errors import LatentloopError, StoreError
+from .executors.worker import EvaluatorSpec
+from .latent_training import TrainedModel, describe, latent_space, train
+from .optimizer import environment
+from .protocols import Executor
+from .records import EvaluatorKind, Trial, TrajectorySet, TrialState
+from .registry import EXECUTORS
+from .store.campaign_store import CampaignStore
+from .store.history import History
+from .trajectory_source import load_trajectories
+
+
+class SilentObserver:
+    """Watches and says nothing."""
+
+    def stage(self, text: str) -> None:
+        """Say nothing."""
+
+    def training(self, done: int, total: int, loss: float) -> None:
+        """Say nothing."""
+
+    def trial(self, trial: Trial, history: History) -> None:
+        """Say nothing."""
+
+
+def run_campaign(
+    source: str | Path | CampaignConfig,
+    store: str | Path,
+    *,
+    overrides: Iterable[str] = (),
+    observer: Observer | None = None,
+    should_stop: StopFlag | None = None,
+) -> History:
+    """Run a new campaign to its end.
+
+    Args:
+        source: a configuration, the path of a YAML file, or a preset's name.
+        store: folder of the new store; must not exist.
+        overrides: ``key=value`` changes of the configuration.
+        observer: told how it goes.
+        should_stop: set it to stop after the measurements under way.
+
+    Returns:
+        What the journal holds at the end.
+
+    Raises:
+        ConfigError: the configuration cannot be run.
+        StoreError: there is something at ``store`` already, or it cannot be written.
+        EvaluatorError: the evaluator cannot be prepared.
+    """
+    config = source if isinstance(source, CampaignConfig) else load_config(str(source), overrides)
+    watching = observer or SilentObserver()
+    if Path(store).exists():
+        CampaignStore.create(store, {"name": config.name}, {})  # says what is there; nothing is written
+    watching.stage("loading trajectories")
+    trajectories = load_trajectories(config)
+    spec, kind = evaluator_spec(config)
+    watching.stage(f"starting {config.executor.name} workers")
+    executor = make_executor(config, spec)
+    try:
+        made = CampaignStore.create(store, config.model_dump(mode="json"), environment())
+        return _drive(made, config, trajectories, executor, kind, config.budget.trials, watching, should_stop or StopFlag())
+    finally:
+        executor.close()
+
+
+def open_campaign(
+    store: str | Path,
+    *,
+    trials: int | None = None,
+    executor: str | None = None,
+    observer: Observer | None = None,
+    should_stop: StopFlag | None = None,
+) -> History:
+    """Resume a campaign: after an interruption, a kill, or with a larger budget.
+
+    Args:
+        store: the campaign's folder.
+        trials: total number of trials, the earlier ones included; None keeps the budget.
+        executor: ``local`` or ``ray``; None keeps the configured one.
+        observer: told how it goes.
+        should_stop: set it to stop after the measurements under way.
+
+    Raises:
+        StoreError: there is no campaign, it is damaged, or another process drives it.
+        ConfigError: fewer trials than are recorded already.
+    """
+    opened = CampaignStore.open(store)
+    watching = observer or SilentObserver()
+    changes = [] if executor is None else [f"executor.name={executor}"]
+    config = with_overrides(config_from_mapping(opened.history.configuration, str(store)), changes)
+    budget = opened.history.budget if trials is None else trials
+    if budget < len(opened.history.trials):
+        raise StoreError(f"{store} holds {len(opened.history.trials)} trials already; --trials is the total, so ask for more than that")
+    if len(opened.history.trials) == budget and not any(trial.state is TrialState.ARMED for trial in opened.history.trials):
+        return opened.history  # nothing is left to do
+    opened.lock.take().release()  # a campaign that another process drives is refused before any work
+    watching.stage("loading trajectories")
+    trajectories = opened.trajectories() or load_trajectories(config)
+    spec, kind = evaluator_spec(config)
+    watching.stage(f"starting {config.executor.name} workers")
+    workers = make_executor(config, spec)
+    try:
+        return _drive(opened, config, trajectories, workers, kind, budget, watching, should_stop or StopFlag())
+    finally:
+        workers.close()
+
+
+def with_overrides(config: CampaignConfig, overrides: Iterable[str]) -> CampaignConfig:
+    """Return a configuration with ``key=value`` changes."""
+    data = config.model_dump(mode="json")
+    for override in overrides:
+        apply_override(data, override)
+    return config_from_mapping(data)
+
+
+def evaluator_spec(config: CampaignConfig, keep_arrays: bool = True) -> tuple[EvaluatorSpec, EvaluatorKind]:
+    """Return the evaluator as it travels to workers, and its kind.
+
+    Raises:
+        ConfigError: parameters that it does not take.
+    """
+    chosen = config.evaluator
+    spec = EvaluatorSpec(chosen.name, chosen.parameters, chosen.timeout, config.executor.threads_per_worker, keep_arrays)
+    return spec, spec.make().kind
+
+
+def make_executor(config: CampaignConfig, spec: EvaluatorSpec) -> Executor:
+    """Start the configured executor."""
+    chosen = config.executor
+    factory = EXECUTORS.load(chosen.name)
+    made: Executor = factory(spec, n_workers=chosen.workers, address=chosen.address)
+    return made
+
+
+def _drive(
+    store: CampaignStore,
+    config: CampaignConfig,
+    trajectories: TrajectorySet,
+    executor: Executor,
+    kind: EvaluatorKind,
+    budget: int,
+    observer: Observer,
+    should_stop: StopFlag,
+) -> History:
+    """Take the store's lock, make sure there is a latent model, and run the controller."""
+    store.drive()
+    try:
+        store.append("started", {"budget": budget, "executor": config.executor.name, "workers": executor.n_workers, **_process()})
+        try:
+            state, reason = _work(store, config, trajectories, executor, kind, budget, observer, should_stop), ""
+        except LatentloopError as error:
+            with suppress(StoreError):
+                store.append("ended", {"state": "failed", "reason": str(error)})
+            raise
+        except KeyboardInterrupt:
+            with suppress(StoreError):
+                store.append("ended", {"state": "interrupted", "reason": "stopped at once by the operator"})
+            raise
+        store.append("ended", {"state": state, "reason": reason})
+    finally:
+        store.release()
+    return store.history
+
+
+def _work(
+    store: CampaignStore,
+    config: CampaignConfig,
+    trajectories: TrajectorySet,
+    executor: Executor,
+    kind: EvaluatorKind,
+    budget: int,
+    observer: Observer,
+    should_stop: StopFlag,
+) -> str:
+    if not store.history.models:
+        _train_first(store, config, trajectories, executor, observer)
+    version = max(store.history.models)
+    data, encoded, curve = store.model(version)
+    trained = TrainedModel(data, encoded, curve, seconds=0.0)
+    space, box = latent_space(config, trained.restore(), encoded)
+    store.create_trials(budget, len(box), trajectories)
+    store.project(budget)
+    campaign = Campaign(config, space, box, version, kind)
+    campaign.restore(store.history.trials, store.history.told)
+    observer.stage("measuring")
+    return Controller(campaign, store, executor, config.executor.batch, observer).run(should_stop)
+
+
+def _train_first(
+    store: CampaignStore, config: CampaignConfig, trajectories: TrajectorySet, executor: Executor, observer: Observer
+) -> None:
+    """Train version 0 of the latent model and store it."""
+    observer.stage(f"training the latent model ({config.latent.model.name})")
+    if config.trajectories.file is not None:
+        store.write_trajectories(trajectories)
+    trained = executor.run(train, config, trajectories, 0, config.executor.threads_per_worker, progress=observer.training)
+    _, box = latent_space(config, trained.restore(), trained.encoded)
+    facts = {**describe(trained, box, config.latent.model.name), "trajectories_sha256": trajectories.digest()}
+    store.write_model(0, trained.data, trained.encoded, trained.curve, facts)
+
+
+def _process() -> dict[str, Any]:
+    return {"process": os.getpid(), "host": socket.gethostname()}

@@ -1,0 +1,50 @@
+"""Zarr groups that are not campaigns: a user's trajectories, a ground truth."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from ..errors import ConfigError, StoreError
+from ..records import FloatArray
+
+
+def read_trajectories(path: Path) -> tuple[FloatArray, FloatArray | None, str, tuple[str, ...]]:
+    """Return values (n, T[, channels]), times (T,) or None, unit and channel names from a user's Zarr group.
+
+    Raises:
+        ConfigError: it is no Zarr group, or holds no array ``trajectory`` of numbers.
+    """
+    try:
+        group: Any = zarr.open_group(path, mode="r")
+        array = group["trajectory"]
+        values = np.asarray(array[:], dtype=np.float64)
+        times = np.asarray(group["time"][:], dtype=np.float64) if "time" in group else None
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise ConfigError(f"trajectories.file: {path} must be a Zarr group with an array `trajectory` (n, T[, channels]): {error}") from error
+    return values, times, str(array.attrs.get("unit", "")), tuple(str(name) for name in array.attrs.get("channels", ()))
+
+
+def write_ground_truth(path: Path, axes: list[FloatArray], objective: FloatArray, names: tuple[str, ...], attributes: dict[str, Any]) -> None:
+    """Write an objective over a latent grid as a new Zarr group that xarray opens.
+
+    Args:
+        path: where; must not exist.
+        axes: the grid's coordinates, one array per latent dimension.
+        objective: values, shape (len(axes[0]), len(axes[1]), ...).
+        names: name of each axis.
+        attributes: what the group says of itself.
+
+    Raises:
+        StoreError: something is at ``path`` already, or the disk refused.
+    """
+    if path.exists():
+        raise StoreError(f"{path} exists already; choose another path, or move it away")
+    try:
+        group = zarr.open_group(path, mode="w-", zarr_format=3, attributes=attributes)
+        for name, axis in zip(names, axes, strict=True):
+            group.create_array(name, data=axis, dimension_names=(name,))
+        group.create_array("objective", data=objective, dimension_names=names)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error}") from error

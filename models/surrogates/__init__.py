@@ -1,0 +1,32 @@
+"""Latent vector -> objective: models that predict with an uncertainty."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import Posterior, Surrogate
+    from .gaussian_process import GaussianProcess
+
+_HOMES = {
+    "GaussianProcess": "gaussian_process",
+    "Posterior": "base",
+    "Surrogate": "base",
+}
+"""Public name -> the module it lives in; loaded on first use."""
+
+__all__ = [
+    "GaussianProcess",
+    "Posterior",
+    "Surrogate",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{home}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

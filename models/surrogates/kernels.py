@@ -1,0 +1,85 @@
+"""Stationary covariance functions with one length scale per dimension.
+
+With r^2 = sum_k (x_k - x'_k)^2 / l_k^2 and variance 1,
+
+    rbf        k = exp(-r^2 / 2)
+    matern52   k = (1 + sqrt(5) r + 5 r^2 / 3) exp(-sqrt(5) r)
+
+Both are written as functions of r^2: the derivative by r^2 is finite everywhere, whereas that of r is not defined at 0. Random
+frequencies from the spectral density give features whose weighted sum is a draw from the prior.
+
+Sources: Rasmussen and Williams, Gaussian Processes for Machine Learning, MIT Press 2006, chapter 4; Rahimi and Recht 2007 (features).
+"""
+
+from abc import ABC, abstractmethod
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+
+from .base import Array
+
+KernelName: TypeAlias = Literal["rbf", "matern52"]
+
+
+class Kernel(ABC):
+    """A covariance function of the scaled squared distance."""
+
+    @abstractmethod
+    def value(self, squared: Array) -> Array:
+        """Covariance at scaled squared distances r^2 of any shape."""
+
+    @abstractmethod
+    def slope(self, squared: Array) -> Array:
+        """Derivative of the covariance by r^2."""
+
+    @abstractmethod
+    def frequencies(self, n: int, d: int, generator: np.random.Generator) -> Array:
+        """Draws (n, d) from the spectral density, for length scales of 1."""
+
+    def matrix(self, a: Array, b: Array, lengthscale: Array) -> Array:
+        """Covariances (n, m) between points a (n, d) and b (m, d)."""
+        return self.value(squared_distances(a / lengthscale, b / lengthscale))
+
+
+class RBF(Kernel):
+    """Squared-exponential covariance: infinitely smooth functions."""
+
+    def value(self, squared: Array) -> Array:
+        """See `Kernel.value`."""
+        return np.exp(-0.5 * squared)
+
+    def slope(self, squared: Array) -> Array:
+        """See `Kernel.slope`."""
+        return -0.5 * np.exp(-0.5 * squared)
+
+    def frequencies(self, n: int, d: int, generator: np.random.Generator) -> Array:
+        """See `Kernel.frequencies`."""
+        return generator.standard_normal((n, d))
+
+
+class Matern52(Kernel):
+    """Matern covariance with smoothness 5/2: functions that can be differentiated twice."""
+
+    def value(self, squared: Array) -> Array:
+        """See `Kernel.value`."""
+        root = np.sqrt(5.0 * squared)
+        return (1.0 + root + root * root / 3.0) * np.exp(-root)
+
+    def slope(self, squared: Array) -> Array:
+        """See `Kernel.slope`."""
+        root = np.sqrt(5.0 * squared)
+        return (-5.0 / 6.0) * (1.0 + root) * np.exp(-root)
+
+    def frequencies(self, n: int, d: int, generator: np.random.Generator) -> Array:
+        """See `Kernel.frequencies`."""
+        # The spectral density is a multivariate t with 2 nu = 5 degrees of freedom.
+        return generator.standard_normal((n, d)) * np.sqrt(5.0 / generator.chisquare(5.0, size=(n, 1)))
+
+
+KERNELS: Final[dict[str, Kernel]] = {"rbf": RBF(), "matern52": Matern52()}
+
+
+def squared_distances(a: Array, b: Array) -> Array:
+    """Squared Euclidean distances (n, m); the expansion by matrix product can fall below zero by rounding, hence the floor."""
+    squared = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :] - 2.0 * (a @ b.T)
+    return np.maximum(squared, 0.0)

@@ -1,0 +1,39 @@
+"""FerroSIM: a ferroelectric as a square lattice of polarization vectors that follow an electric field.
+
+Start with `FerroSim(FerroSimParameters.published()).simulate(field)`. The names below are imported when they are first
+used: parameters and observables come without the compiler that the simulator needs.
+
+Source: Valleti, Vasudevan, Ziatdinov, Kalinin, Digital Discovery 1, 689 (2022), https://doi.org/10.1039/D2DD00065B
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .observables import curl as curl
+    from .observables import normalized_curl as normalized_curl
+    from .observables import total_polarization as total_polarization
+    from .parameters import FerroSimParameters as FerroSimParameters
+    from .simulator import FerroSim as FerroSim
+    from .simulator import PolarizationHistory as PolarizationHistory
+
+_HOME = {
+    "FerroSim": "simulator",
+    "FerroSimParameters": "parameters",
+    "PolarizationHistory": "simulator",
+    "curl": "observables",
+    "normalized_curl": "observables",
+    "total_polarization": "observables",
+}
+
+__all__ = ["FerroSim", "FerroSimParameters", "PolarizationHistory", "curl", "normalized_curl", "total_polarization"]  # noqa: F822  # lazily
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
