@@ -24,6 +24,7 @@ from .records import EvaluatorKind, Trial, TrajectorySet, TrialState
 from .registry import EXECUTORS
 from .store.campaign_store import CampaignStore
 from .store.history import History
+from .threads import set_model_threads
 from .trajectory_source import load_trajectories
 
 
@@ -192,6 +193,7 @@ def _work(
 ) -> str:
     if not store.history.models:
         _train_first(store, config, trajectories, executor, observer)
+    set_model_threads(config.executor.threads_per_worker)  # proposals are the same on every resume only with the same threads
     version = max(store.history.models)
     data, encoded, curve = store.model(version)
     trained = TrainedModel(data, encoded, curve, seconds=0.0)

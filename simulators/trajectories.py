@@ -71,6 +71,8 @@ class DampedSinusoid:
     def __post_init__(self) -> None:
         _check_ranges(self, ("amplitude", "alpha", "omega", "offset"))
         _check_grid(self.n_steps, self.n_times, self.duration)
+        if self.amplitude[0] <= 0.0 >= self.amplitude[1]:
+            raise ParameterError(f"amplitude is {self.amplitude}; without a positive amplitude there is nothing to scale")
         if not self.noise >= 0.0:
             raise ParameterError(f"noise is {self.noise}; a standard deviation is 0 or larger")
 
@@ -226,7 +228,9 @@ def resample(trajectories: npt.ArrayLike, n_steps: int, *, axis: int = -1) -> Fl
     return np.ascontiguousarray(np.moveaxis(result, -1, axis))
 
 
-def check_trajectory(x: npt.ArrayLike, n_steps: int | None = None, n_channels: int | None = None, *, name: str = "trajectory") -> FloatArray:
+def check_trajectory(
+    x: npt.ArrayLike, n_steps: int | None = None, n_channels: int | None = None, *, name: str = "trajectory"
+) -> FloatArray:
     """Refuse what is not a trajectory.
 
     Args:

@@ -57,6 +57,7 @@ def draw_incumbent_trace(
         figure.add_annotation(text="no trial has completed yet", x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
         figure.update_yaxes(showticklabels=False, showgrid=False)
     _add_marks(figure, trials)
+    figure.update_layout(showlegend=True)
     return figure
 
 
@@ -78,8 +79,8 @@ def _add_values(figure: go.Figure, done: Sequence[Trial], last: int, goal: Goal)
     steps = np.flatnonzero(improved)
     shown = np.union1d(thinned_rows(len(done), MAX_POINTS), steps)
     for name, chosen, symbol, colour in (
-        ("initial trials", is_initial, "circle-open", GREY),
-        ("optimized trials", ~is_initial, "circle", BLUE),
+        ("initial", is_initial, "circle-open", GREY),
+        ("optimized", ~is_initial, "circle", BLUE),
     ):
         rows = shown[chosen[shown]]
         if rows.size == 0:
@@ -113,7 +114,7 @@ def _add_values(figure: go.Figure, done: Sequence[Trial], last: int, goal: Goal)
         x=[number[winner]],
         y=[objective[winner]],
         mode="markers",
-        name=f"best: {objective[winner]:.6g} (trial {number[winner]})",
+        name=f"best (trial {number[winner]})",
         marker={"symbol": "star", "size": 15, "color": INCUMBENT, "line": {"color": "white", "width": 1}},
         hovertemplate="best trial %{x}<br>%{y:.6g}<extra></extra>",
     )

@@ -48,7 +48,7 @@ def draw_latent_grid(
     Raises:
         ValueError: if the shapes do not fit each other.
     """
-    figure = new_figure("Decoded trajectories across the latent space", aspect=1.35, height=560)
+    figure = new_figure("Decoded trajectories across the latent space", aspect=1.1, height=560)
     if trajectories.size == 0:
         return say(figure, "no latent grid has been decoded")
     if trajectories.ndim == 3:

@@ -13,11 +13,14 @@ import plotly.graph_objects as go
 
 from ..records import FloatArray, Goal, Trial, TrialState
 from .panels import Panel, arrange
-from .theme import BLUE, GREY, INCUMBENT, INK, UNCERTAINTY_SCALE, axis_title, new_figure, plain, say, value_scale
+from .theme import BLUE, GREY, INCUMBENT, INK, UNCERTAINTY_SCALE, add_legend_entry, axis_title, new_figure, plain, say, value_scale
 from .thinning import MAX_POINTS, thinned_rows
 
 _SPECK = {"color": GREY, "size": 3, "opacity": 0.45}
 """One training trajectory."""
+
+_VIRIDIS_MIDDLE = "#21918c"
+"""Stands for the colours of all explored trials in the legend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,17 @@ def _add_training(figure: go.Figure, training: FloatArray | None) -> None:
         return
     rows = thinned_rows(len(training))
     name = "training data" if len(rows) == len(training) else f"training data ({len(rows):,} of {len(training):,})"
-    figure.add_scatter(x=training[rows, 0], y=training[rows, 1], mode="markers", name=name, marker=_SPECK, hoverinfo="skip")
+    figure.add_scatter(
+        x=training[rows, 0],
+        y=training[rows, 1],
+        mode="markers",
+        name=name,
+        legendgroup="training",
+        showlegend=False,
+        marker=_SPECK,
+        hoverinfo="skip",
+    )
+    add_legend_entry(figure, name, GREY, "training")
 
 
 def _add_surrogate(figure: go.Figure, surrogate: SurrogateGrid, values: FloatArray, goal: Goal) -> None:
@@ -152,6 +165,7 @@ def _add_explored(figure: go.Figure, done: Sequence[Trial], values: FloatArray, 
     best = int(np.argmax(values) if goal == "maximize" else np.argmin(values))
     rows = np.union1d(thinned_rows(len(done), MAX_POINTS), [best])
     z = np.array([done[row].z for row in rows])
+    add_legend_entry(figure, "explored", _VIRIDIS_MIDDLE, "explored")
     for number in numbers:
         is_first, suffix = number == 1, "" if number == 1 else str(number)
         colour = (
@@ -163,10 +177,10 @@ def _add_explored(figure: go.Figure, done: Sequence[Trial], values: FloatArray, 
             xaxis=f"x{suffix}",
             yaxis=f"y{suffix}",
             mode="markers",
-            name="explored trials",
+            name="explored",
             legendgroup="explored",
-            showlegend=is_first,
-            marker={**colour, "line": {"color": INK, "width": 0.8}},
+            showlegend=False,
+            marker={**colour, "line": {"color": GREY if is_first else INK, "width": 0.8}},
             customdata=[[done[row].number, done[row].objective, plain(done[row].acquisition)] for row in rows],
             hovertemplate="trial %{customdata[0]}: %{customdata[1]:.6g}<br>z = (%{x:.3g}, %{y:.3g})<br>%{customdata[2]}<extra></extra>",
         )
@@ -176,7 +190,7 @@ def _add_explored(figure: go.Figure, done: Sequence[Trial], values: FloatArray, 
             xaxis=f"x{suffix}",
             yaxis=f"y{suffix}",
             mode="markers",
-            name=f"best: {values[best]:.6g} (trial {done[best].number})",
+            name=f"best (trial {done[best].number})",
             legendgroup="best",
             showlegend=is_first,
             marker={"symbol": "star", "size": 16, "color": INCUMBENT, "line": {"color": "white", "width": 1.2}},
@@ -248,7 +262,7 @@ def _draw_line(
         x=[done[row].z[0] for row in rows],
         y=values[rows],
         mode="markers",
-        name="explored trials",
+        name="explored",
         marker={"color": BLUE, "size": 8, "line": {"color": INK, "width": 0.8}},
         customdata=[done[row].number for row in rows],
         hovertemplate="trial %{customdata}: %{y:.6g}<br>z = %{x:.3g}<extra></extra>",
@@ -257,7 +271,7 @@ def _draw_line(
         x=[done[best].z[0]],
         y=[values[best]],
         mode="markers",
-        name=f"best: {values[best]:.6g} (trial {done[best].number})",
+        name=f"best (trial {done[best].number})",
         marker={"symbol": "star", "size": 16, "color": INCUMBENT, "line": {"color": "white", "width": 1.2}},
     )
     return figure

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from .theme import TITLE_HEIGHT, plain
 
-_GAP = 0.075
+_GAP = 0.095
 """Between two panels side by side, as a fraction of the width: room for the right one's axis title and ticks."""
 _HEAD = 72
 """Pixels above a panel for heading, colour bar and its ticks."""
@@ -24,6 +24,8 @@ _BESIDE = 80
 """Pixels beside a stacked panel for axis title and ticks."""
 _LEAST_WIDTH = 250
 """Pixels that a panel needs in a row; a container with less stacks the panels."""
+_NARROWER = 0.92
+"""Heading and axes take as many pixels in a narrow container, so a single panel's figure is relatively higher there."""
 _BAR_ABOVE = 8
 """Pixels between plot and colour bar's ticks."""
 
@@ -79,6 +81,8 @@ def arrange(figure: go.Figure, panels: Sequence[Panel], *, panel_aspect: float =
     if len(panels) > 1:
         meta["narrow"] = {"height": height, "max_width": _NARROW_PLOT + _BESIDE, "layout": narrow}
         meta["breakpoint"] = _LEAST_WIDTH * len(panels)
+    else:
+        meta["narrow"] = {"aspect": _NARROWER * panel_aspect, "layout": wide}
     figure.update_layout(meta=meta)
 
 

@@ -68,9 +68,9 @@ def draw_polarization(
     if is_apart:
         arrange(figure, [Panel(heading, 1), Panel("curl", 2, "coloraxis")], panel_aspect=1.0)
     elif curl is not None:
-        arrange(figure, [Panel(f"curl, and {heading}", 1, "coloraxis")], panel_aspect=0.95)
+        arrange(figure, [Panel(f"curl, and {heading}", 1, "coloraxis")], panel_aspect=0.9)
     else:
-        arrange(figure, [Panel(heading, 1)], panel_aspect=0.95)
+        arrange(figure, [Panel(heading, 1)], panel_aspect=0.9)
     n, m = field.shape[:2]
     for s in {"", pair}:
         range_of = {"showgrid": False, "constrain": "domain", "zeroline": False}

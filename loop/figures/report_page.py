@@ -189,11 +189,14 @@ def _plot(item: ReportFigure) -> _Plot:
     """Return a figure as JSON, without the title (the page has headings) and the template (the page has both)."""
     if item.figure is None:
         return _Plot(item.heading, item.explanation, item.absent, None, is_full_width=False)
+    meta = item.figure.layout.meta or {}
+    if "says" in meta:
+        sentence = str(meta["says"])
+        return _Plot(item.heading, item.explanation, f"{sentence[:1].upper()}{sentence[1:]}.", None, is_full_width=False)
     figure = without_title(item.figure)
     figure.layout.template = None
-    meta = figure.layout.meta
-    is_full = bool(meta.get("is_full_width", False)) if isinstance(meta, dict) else False
-    return _Plot(item.heading, item.explanation, item.absent, _embedded(figure.to_json(validate=False)), is_full_width=is_full)
+    data = _embedded(figure.to_json(validate=False))
+    return _Plot(item.heading, item.explanation, item.absent, data, is_full_width=bool(meta.get("is_full_width", False)))
 
 
 def _facts(content: ReportContent) -> list[tuple[str, str, str]]:

@@ -126,7 +126,7 @@ def new_figure(
     title: str,
     *,
     aspect: float = 1.6,
-    narrow_aspect: float = 1.05,
+    narrow_aspect: float = 0.88,
     height: int = 440,
     is_square: bool = False,
     is_full_width: bool = False,
@@ -169,8 +169,18 @@ def apply_theme(figure: go.Figure, *, dark: bool) -> go.Figure:
     return copy
 
 
+def add_legend_entry(figure: go.Figure, name: str, colour: str, legendgroup: str) -> None:
+    """Add a legend entry for points that are too small, or too many-coloured, to stand for themselves there."""
+    marker = {"color": colour, "size": 8}
+    figure.add_scatter(x=[None], y=[None], mode="markers", name=name, marker=marker, legendgroup=legendgroup, hoverinfo="skip")
+
+
 def say(figure: go.Figure, sentence: str) -> go.Figure:
-    """Write a sentence into the middle of a figure that has nothing to show, and hide its axes; returns the figure."""
+    """Write a sentence into the middle of a figure that has nothing to show, and hide its axes; returns the figure.
+
+    The sentence also stands in ``layout.meta["says"]``, for pages that would rather write it than draw an empty plot.
+    """
+    figure.update_layout(meta={**figure.layout.meta, "says": sentence})
     figure.add_annotation(text=plain(sentence), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 15})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)

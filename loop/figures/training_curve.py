@@ -3,8 +3,8 @@
 For the variational autoencoder the loss is the negative ELBO per sample, which falls from tens of thousands to about minus a
 thousand within a few epochs and then gains single units for many more. A linear axis hides the second part, a logarithmic one cannot
 show negative numbers. So the axis shows u = asinh((loss - lowest) / s), which is linear near the lowest loss and logarithmic far above
-it, with ticks at the losses themselves. The scale s is half of the median distance from the lowest loss: where a curve falls evenly
-that is large and the axis all but linear.
+it, with ticks at the losses themselves. The scale s is half of the median distance from the lowest loss; where that distance is a good
+part of the whole fall, nothing would be hidden, and s is so large that the axis is linear.
 """
 
 import numpy as np
@@ -15,6 +15,8 @@ from .theme import BLUE, INCUMBENT, axis_title, new_figure, say
 
 _LEAST_SCALE = 1e-4
 """Lower bound of s as a share of the whole fall: a curve that is flat from its second epoch on still gets a readable axis."""
+_EVEN = 0.1
+"""Median distance from the lowest loss, as a share of the whole fall, above which the axis is linear."""
 _N_TICKS = 7
 
 
@@ -55,15 +57,14 @@ def draw_training_curve(loss: FloatArray | None, *, name: str = "negative ELBO p
         hovertemplate="last epoch %{x}<br>%{customdata:.6g}<extra></extra>",
     )
     figure.add_annotation(
-        x=int(epochs[-1]) + 1,
-        y=float(height[-1]),
+        x=1.0,
+        y=1.0,
+        xref="paper",
+        yref="paper",
         text=f"<b>{_written(values[-1])}</b> after {epochs[-1] + 1} {'epoch' if epochs[-1] == 0 else 'epochs'}",
-        xanchor="right" if len(values) > 1 else "center",
-        ax=0,
-        ay=-70,
-        arrowhead=0,
-        arrowwidth=1,
-        standoff=6,
+        xanchor="right",
+        yanchor="top",
+        showarrow=False,
         font={"size": 14},
     )
     top = max(float(height.max()), 1.0)
@@ -84,7 +85,8 @@ def _scale(values: FloatArray) -> float:
     fall = float(np.ptp(values))
     if fall == 0.0:
         return max(abs(float(values[0])), 1.0)
-    return max(0.5 * float(np.median(values - values.min())), _LEAST_SCALE * fall)
+    middle = float(np.median(values - values.min()))
+    return 100.0 * fall if middle > _EVEN * fall else max(0.5 * middle, _LEAST_SCALE * fall)
 
 
 def _ticks(lowest: float, highest: float, scale: float) -> FloatArray:

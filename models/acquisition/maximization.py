@@ -96,7 +96,8 @@ def _starts(domain: Box, anchors: Array, generator: np.random.Generator) -> Arra
     centres = domain.to_unit(anchors[:N_ANCHORS])
     steps = generator.standard_normal((len(centres), len(ANCHOR_STEPS), STEPS_PER_SIZE, domain.n_dimensions))
     near = centres[:, None, None, :] + steps * np.array(ANCHOR_STEPS)[None, :, None, None]
-    return np.clip(np.vstack([sobol, near.reshape(-1, domain.n_dimensions)]), 0.0, 1.0)
+    starts: Array = np.clip(np.vstack([sobol, near.reshape(-1, domain.n_dimensions)]), 0.0, 1.0)
+    return starts
 
 
 def _apart(starts: Array, values: Array) -> Array:

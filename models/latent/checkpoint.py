@@ -55,7 +55,8 @@ def latent_model_from_bytes(data: bytes, kinds: Mapping[str, str] | None = None)
     if not isinstance(kind, str) or kind not in known:
         raise CheckpointError(f"the saved latent model is of kind {kind!r}; known kinds are {', '.join(sorted(known))}")
     module, _, name = known[kind].partition(":")
-    return unpack_as(getattr(import_module(module), name), data)
+    factory: type[LatentModel] = getattr(import_module(module), name)
+    return unpack_as(factory, data)
 
 
 def load_latent_model(path: str | Path, kinds: Mapping[str, str] | None = None) -> "LatentModel":

@@ -80,7 +80,7 @@ class VAENetwork(nn.Module):
 
 
 def _linear(n_in: int, n_out: int, generator: torch.Generator | None) -> nn.Linear:
-    layer: nn.Linear = skip_init(nn.Linear, n_in, n_out)
+    layer: nn.Linear = skip_init(nn.Linear, n_in, n_out)  # type: ignore[no-untyped-call]
     if generator is not None:
         bound = n_in**-0.5
         with torch.no_grad():

@@ -13,7 +13,7 @@ the encoded data before distances are taken, so that both directions count alike
 from typing import Final, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from ..errors import ParameterError
@@ -74,10 +74,10 @@ class LatentSpace:
         """Number of latent dimensions d."""
         return self.model.n_latent
 
-    def contains(self, Z: ArrayLike) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def contains(self, Z: ArrayLike) -> NDArray[np.bool_]:
         """Whether each code of Z (n, d) lies in the box, edges included; (n,)."""
         codes = self.model.checked_codes(Z)
-        inside: np.ndarray[tuple[int], np.dtype[np.bool_]] = ((codes >= self._bounds[:, 0]) & (codes <= self._bounds[:, 1])).all(axis=1)
+        inside: NDArray[np.bool_] = np.all((codes >= self._bounds[:, 0]) & (codes <= self._bounds[:, 1]), axis=1)
         return inside
 
     def distance(self, Z: ArrayLike) -> Array:
@@ -88,7 +88,7 @@ class LatentSpace:
         """
         codes = self.model.checked_codes(Z)
         reach, _ = self._tree.query(codes / self._unit, k=[self._k])
-        lonely: Array = reach[:, 0] / self._spacing
+        lonely: Array = np.asarray(reach)[:, 0] / self._spacing
         return lonely
 
     def consistency(self, Z: ArrayLike) -> Array:

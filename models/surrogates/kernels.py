@@ -82,4 +82,5 @@ KERNELS: Final[dict[str, Kernel]] = {"rbf": RBF(), "matern52": Matern52()}
 def squared_distances(a: Array, b: Array) -> Array:
     """Squared Euclidean distances (n, m); the expansion by matrix product can fall below zero by rounding, hence the floor."""
     squared = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :] - 2.0 * (a @ b.T)
-    return np.maximum(squared, 0.0)
+    floored: Array = np.maximum(squared, 0.0)
+    return floored

@@ -71,18 +71,18 @@ def most_probable(kernel: Kernel, u: Array, y: Array, noise: Array | None) -> Hy
         limits.append((math.log(NOISE_FLOOR), math.log(CEILING)))
     lower = np.array([low for low, _ in limits])
     best: tuple[float, Array] = (math.inf, np.empty(0))
-    for factor in STARTS:
-        start = np.full(len(limits), math.log(factor * mode))
+
+    def descent(theta: Array) -> tuple[float, Array]:
+        """What the minimizer sees, per observation, so that its tolerances mean the same for any n."""
+        value, gradient, _ = log_density(kernel, centred, y, noise, theta)
+        return -value / n, -gradient / n
+
+    for relative in STARTS:
+        start: Array = np.full(len(limits), math.log(relative * mode))
         if noise is None:
             start[-1] = math.log(noise_mode)
-        found = minimize(
-            lambda theta: _negated(kernel, centred, y, noise, theta),
-            np.maximum(start, lower),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=limits,
-            options={"maxiter": MAX_ITERATIONS},
-        )
+        start = np.maximum(start, lower)
+        found = minimize(descent, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": MAX_ITERATIONS})
         if found.fun < best[0]:
             best = (float(found.fun), np.asarray(found.x, dtype=np.float64))
     theta = best[1]
@@ -146,12 +146,6 @@ def factorize(covariance: Array, noise: Array) -> Array:
             continue
         return factor
     raise ObservationError(f"the covariance of {len(noise)} observations is not positive definite; check them for NaN")
-
-
-def _negated(kernel: Kernel, u: Array, y: Array, noise: Array | None, theta: Array) -> tuple[float, Array]:
-    """What the minimizer sees, per observation, so that its tolerances mean the same for any n."""
-    value, gradient, _ = log_density(kernel, u, y, noise, theta)
-    return -value / len(y), -gradient / len(y)
 
 
 def _best_mean(factor: Array, y: Array) -> float:

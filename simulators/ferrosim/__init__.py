@@ -26,7 +26,7 @@ _HOME = {
     "total_polarization": "observables",
 }
 
-__all__ = ["FerroSim", "FerroSimParameters", "PolarizationHistory", "curl", "normalized_curl", "total_polarization"]  # noqa: F822  # lazily
+__all__ = ["FerroSim", "FerroSimParameters", "PolarizationHistory", "curl", "normalized_curl", "total_polarization"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ import numba
 from .lanes import clip, load, splat, store
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def gather_field(fields: Any, first: int, scale: float, field: Any, lanes: int) -> None:
     """Bring `lanes` trajectories from row `first` on of fields (S, T, 2) into registers; the last one fills up."""
     last = fields.shape[0] - 1
@@ -26,7 +26,7 @@ def gather_field(fields: Any, first: int, scale: float, field: Any, lanes: int) 
             field[(2 * t + 1) * lanes + lane] = fields[s, t, 1] * scale
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def scatter_totals(total: Any, first: int, totals: Any, lanes: int) -> None:
     """Write registers of totals to rows first... of totals (S, T, 2)."""
     for lane in range(min(lanes, totals.shape[0] - first)):
@@ -35,7 +35,7 @@ def scatter_totals(total: Any, first: int, totals: Any, lanes: int) -> None:
             totals[first + lane, t, 1] = total[(2 * t + 1) * lanes + lane]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def gather_state(initial: Any, first: int, interior: Any, state: Any, lanes: int) -> None:
     """Bring initial states (S or 1, n * n, 2) into the padded lattice of registers."""
     last = initial.shape[0] - 1
@@ -46,7 +46,7 @@ def gather_state(initial: Any, first: int, interior: Any, state: Any, lanes: int
             state[(2 * interior[s] + 1) * lanes + lane] = initial[row, s, 1]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def scatter_state(state: Any, first: int, interior: Any, states: Any, lanes: int) -> None:
     """Write the padded lattice of registers to rows first... of states (S, n * n, 2)."""
     count = min(lanes, states.shape[0] - first)
@@ -56,7 +56,7 @@ def scatter_state(state: Any, first: int, interior: Any, states: Any, lanes: int
             states[first + lane, s, 1] = state[(2 * interior[s] + 1) * lanes + lane]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def refresh_halo(state: Any, wrap: Any) -> None:
     """Copy the other side of a periodic lattice into its halo."""
     for k in range(wrap.shape[0]):
@@ -64,7 +64,7 @@ def refresh_halo(state: Any, wrap: Any) -> None:
         store(state, 2 * wrap[k, 0] + 1, load(state, 2 * wrap[k, 1] + 1))
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def sweep_blocks(
     fields: Any,
     initial: Any,
@@ -101,10 +101,10 @@ def sweep_blocks(
     """
     state, above, field, total = workspace
     n_steps = fields.shape[1]
-    n = int(round(interior.shape[0] ** 0.5))
+    lanes = total.shape[0] // (2 * n_steps)
+    n = above.shape[0] // (2 * lanes)
     down = 2 * (n + 2)
     zero = site.dtype.type(0)
-    lanes = above.shape[0] // (2 * n)
     c3, c12, bound = splat(constants[0]), splat(constants[1]), splat(constants[2])
     depolarization = splat(constants[3])
     for block in range(block_range[0], block_range[1]):

@@ -13,7 +13,7 @@ from .kernel import gather_field, gather_state, refresh_halo, scatter_state, sca
 from .lanes import clip, load, splat, store
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def site_blocks(
     fields: Any,
     initial: Any,

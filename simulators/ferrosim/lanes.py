@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
@@ -52,7 +52,7 @@ def aligned_zeros(n_registers: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     return raw[start : start + n_registers * LANE_BYTES].view(dtype)
 
 
-class LanesType(types.Type):  # type: ignore[misc]  # Numba ships no types
+class LanesType(types.Type):
     """Numba's type of one register: `element` (a Numba float type) times `count`."""
 
     def __init__(self, element: Any) -> None:
@@ -66,9 +66,9 @@ class LanesType(types.Type):  # type: ignore[misc]  # Numba ships no types
 
 
 @register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]  # Numba ships no types
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, lanes: LanesType) -> None:
-        super().__init__(manager, lanes, lanes.vector())
+        super().__init__(manager, lanes, lanes.vector())  # type: ignore[no-untyped-call]
 
 
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: LanesType) -> Any:
@@ -83,9 +83,7 @@ def _splat(builder: Any, value: Any, lanes: LanesType) -> Any:
     return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), mask)
 
 
-@intrinsic
-def load(typing_context: Any, buffer: Any, index: Any) -> Any:
-    """`load(buffer, k)`: the k-th register of an aligned flat buffer."""
+def _load(_typing_context: Any, buffer: Any, _index: Any) -> Any:
     lanes = LanesType(buffer.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -95,9 +93,7 @@ def load(typing_context: Any, buffer: Any, index: Any) -> Any:
     return lanes(buffer, types.intp), generate
 
 
-@intrinsic
-def store(typing_context: Any, buffer: Any, index: Any, value: Any) -> Any:
-    """`store(buffer, k, v)`: write register v as the k-th of an aligned flat buffer."""
+def _store(_typing_context: Any, buffer: Any, _index: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         where = _address(context, builder, signature.args[0], arguments[0], arguments[1], signature.args[2])
@@ -107,22 +103,18 @@ def store(typing_context: Any, buffer: Any, index: Any, value: Any) -> Any:
     return types.void(buffer, types.intp, value), generate
 
 
-@intrinsic
-def splat(typing_context: Any, value: Any) -> Any:
-    """`splat(s)`: the number s in every lane (as many lanes as its type has)."""
+def _splat_number(_typing_context: Any, value: Any) -> Any:
     lanes = LanesType(value)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return _splat(builder, arguments[0], lanes)
 
     return lanes(value), generate
 
 
-@intrinsic
-def clip(typing_context: Any, value: Any, bound: Any) -> Any:
-    """`clip(v, b)`: every lane held in [-b, b]; NaN stays NaN."""
+def _clip(_typing_context: Any, value: Any, _bound: Any) -> Any:
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         low, high = builder.fneg(arguments[1]), arguments[1]
         clipped = builder.select(builder.fcmp_ordered("<", arguments[0], low), low, arguments[0])
         return builder.select(builder.fcmp_ordered(">", clipped, high), high, clipped)
@@ -134,14 +126,24 @@ def _arithmetic(symbol: Any, instruction: str) -> None:
     """Teach Numba that `symbol` between two registers is one vector instruction."""
 
     @type_callable(symbol)
-    def typing(context: Any) -> Any:
+    def typing(_context: Any) -> Any:
         return lambda left, right: left if isinstance(left, LanesType) and left == right else None
 
-    @lower_builtin(symbol, LanesType, LanesType)
-    def lowering(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    @lower_builtin(symbol, LanesType, LanesType)  # type: ignore[no-untyped-call, untyped-decorator]
+    def lowering(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return getattr(builder, instruction)(arguments[0], arguments[1], flags=_CONTRACT)
 
 
 _arithmetic(operator.add, "fadd")
 _arithmetic(operator.sub, "fsub")
 _arithmetic(operator.mul, "fmul")
+
+# What kernels call; untyped, because Numba hands intrinsics other arguments than it is given.
+load: Any = intrinsic(_load)
+"""`load(buffer, k)`: the k-th register of an aligned flat buffer."""
+store: Any = intrinsic(_store)
+"""`store(buffer, k, v)`: write register v as the k-th of an aligned flat buffer."""
+splat: Any = intrinsic(_splat_number)
+"""`splat(s)`: the number s in every lane, as many lanes as its type has."""
+clip: Any = intrinsic(_clip)
+"""`clip(v, b)`: every lane held in [-b, b]; NaN stays NaN."""

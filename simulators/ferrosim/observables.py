@@ -3,8 +3,6 @@
 States are arrays (..., n, n, 2); the first lattice axis i runs along rows, the second j along columns.
 """
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 

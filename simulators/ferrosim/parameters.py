@@ -86,7 +86,9 @@ class FerroSimParameters:
                 raise ParameterError(f"{name} is {value}; it must be {why} and finite")
             self._set(name, value)
         if self.neighbour_radius >= n:
-            raise ParameterError(f"neighbour_radius is {self.neighbour_radius} on a lattice of {n} sites; it must be smaller than the lattice")
+            raise ParameterError(
+                f"neighbour_radius is {self.neighbour_radius} on a lattice of {n} sites; it must be smaller than the lattice"
+            )
         self._set("random_field", _site_vectors("random_field", self.random_field, n))
         self._set("initial_polarization", _site_vectors("initial_polarization", self.initial_polarization, n, batched=True))
         self._set("times", self._checked_times())
@@ -174,13 +176,17 @@ class FerroSimParameters:
     def _check_update(self) -> None:
         if self.update == "random_sites":
             if self.update_seed is None:
-                raise ParameterError("update is 'random_sites' without update_seed; give the seed that draws the sites, e.g. update_seed=512")
+                raise ParameterError(
+                    "update is 'random_sites' without update_seed; give the seed that draws the sites, e.g. update_seed=512"
+                )
             if not 0 <= self.update_seed < 2**32:
                 raise ParameterError(f"update_seed is {self.update_seed}; the legacy generator takes 0 to 2**32 - 1")
             if self.rule == "clean" or self.integrator == "rk4":
                 raise ParameterError("update 'random_sites' belongs to rule 'published' with integrator 'euler'; use update 'synchronous'")
         if self.integrator == "rk4" and self.rule == "published" and self.kinetic_coefficient != 1.0:
-            raise ParameterError("rule 'published' applies kinetic_coefficient once more in its first Euler step; with 'rk4' use rule 'clean'")
+            raise ParameterError(
+                "rule 'published' applies kinetic_coefficient once more in its first Euler step; with 'rk4' use rule 'clean'"
+            )
 
 
 def published_defects() -> FloatArray:

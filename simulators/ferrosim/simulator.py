@@ -160,7 +160,9 @@ class FerroSim:
         n_steps = self._parameters.n_steps
         fields = fields[None] if fields.ndim == 2 else fields
         if fields.ndim != 3 or fields.shape[2] != 2 or len(fields) == 0:
-            raise TrajectoryError(f"field has shape {np.shape(field)}; expected ({n_steps}, 2) or (runs, {n_steps}, 2), x and y in units of Ec")
+            raise TrajectoryError(
+                f"field has shape {np.shape(field)}; expected ({n_steps}, 2) or (runs, {n_steps}, 2), x and y in units of Ec"
+            )
         if fields.shape[1] != n_steps:
             raise TrajectoryError(
                 f"field has {fields.shape[1]} steps, parameters.times has {n_steps}; resample with trajectories.resample(field, {n_steps}, "

@@ -123,7 +123,7 @@ def _quick_curvature(parameters: FerroSimParameters, lattice: PaddedLattice, for
     force = _total_force(lattice, forces, _largest(site[None, :, :2])[0])
     reach = np.maximum(_amplitude(force, linear, _confinement(lattice)), initial)
     c1 = parameters.on_site_coefficients[0]
-    return _on_site_curvature(parameters, lattice, reach) + float((site[:, 2] - c1 + weight).max()) + depolarization
+    return _on_site_curvature(parameters, reach) + float((site[:, 2] - c1 + weight).max()) + depolarization
 
 
 def _envelope_curvature(parameters: FerroSimParameters, lattice: PaddedLattice, force: FloatArray, initial: FloatArray) -> float:
@@ -140,12 +140,12 @@ def _envelope_curvature(parameters: FerroSimParameters, lattice: PaddedLattice, 
         pull = sum(weight[:, k, None] * reach[inside + offset] for k, offset in enumerate(lattice.offsets))
         pull = pull + forces + depolarization * reach[inside].mean(axis=0)
         reach[inside] = np.minimum(reach[inside], np.maximum(_amplitude(pull, site[:, 2, None], cubic), initial))
-    on_site = _on_site_curvature(parameters, lattice, reach[inside])
+    on_site = _on_site_curvature(parameters, reach[inside])
     c1 = parameters.on_site_coefficients[0]
     return float((on_site + site[:, 2] - c1 + weight.sum(axis=1)).max()) + depolarization
 
 
-def _on_site_curvature(parameters: FerroSimParameters, lattice: PaddedLattice, reach: FloatArray) -> FloatArray:
+def _on_site_curvature(parameters: FerroSimParameters, reach: FloatArray) -> FloatArray:
     """Largest eigenvalue of the on-site Hessian where |x|, |y| and the length of p stay below reach (..., 3)."""
     c1, c3, c12 = parameters.on_site_coefficients
     if parameters.mode == "uniaxial":

@@ -1,0 +1,219 @@
+"""The command line. Heavy libraries are imported inside the commands, after their first line of output."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from .errors import LatentloopError
+from .threads import limit_threads
+
+if TYPE_CHECKING:
+    from .controller import StopFlag
+    from .progress import TerminalObserver
+    from .store.history import History
+
+_USER_ERROR = 2
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="latentloop",
+    help="Find the best process trajectory for an instrument or a simulator in as few experiments as possible.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Store = Annotated[Path, typer.Argument(help="Folder of the campaign.")]
+Source = Annotated[str, typer.Argument(metavar="CONFIG_OR_PRESET", help="A YAML file, or the name of a preset (see `latentloop presets`).")]
+Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Trials in all, initial and earlier ones included.")]
+ExecutorName = Annotated[str | None, typer.Option("--executor", help="Where measurements run: local or ray.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Measurements at the same time, with ray.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key, e.g. acquisition=ucb; repeatable.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random stream.")]
+
+
+@app.command()
+def run(
+    config: Source,
+    store: Annotated[Path, typer.Option("--store", help="Folder to make; it will hold the whole campaign.")],
+    trials: Trials = None,
+    seed: Seed = None,
+    executor: ExecutorName = None,
+    workers: Workers = None,
+    overrides: Overrides = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Also write the report to this file at the end.")] = None,
+) -> None:
+    """Run a new campaign: train the latent model, optimize, stream every trial to the store."""
+    _out.print(f"latentloop run {config} -> {store}", markup=False)
+    from .config import load_config
+    from .run import run_campaign
+
+    loaded = load_config(config, _all_overrides(overrides, trials=trials, seed=seed, executor=executor, workers=workers))
+    with _watching() as (observer, should_stop):
+        history = run_campaign(loaded, store, observer=observer, should_stop=should_stop)
+    _finish(history, store, report)
+
+
+@app.command()
+def resume(store: Store, trials: Trials = None, executor: ExecutorName = None) -> None:
+    """Continue a campaign: after Ctrl-C, after a kill, or with more trials."""
+    _out.print(f"latentloop resume {store}", markup=False)
+    from .run import open_campaign
+
+    with _watching() as (observer, should_stop):
+        history = open_campaign(store, trials=trials, executor=executor, observer=observer, should_stop=should_stop)
+    _finish(history, store, None)
+
+
+@app.command()
+def status(store: Store, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Say how a campaign stands, also while it runs."""
+    from .status import campaign_status, status_table
+
+    facts = campaign_status(store)
+    if as_json:
+        print(json.dumps(facts))  # noqa: T201 - plain, for other programs
+    else:
+        _out.print(status_table(facts))
+
+
+@app.command()
+def report(store: Store, output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")]) -> None:
+    """Write one self-contained HTML file with figures, configuration and trials."""
+    _out.print(f"latentloop report {store}", markup=False)
+    from .report import write_report
+
+    _out.print(f"report: {write_report(store, output)}", markup=False)
+
+
+@app.command()
+def presets() -> None:
+    """List the built-in campaigns."""
+    from .config import load_config, preset_names
+
+    for name in preset_names():
+        _out.print(f"{name:16} {load_config(name).description}", markup=False)
+
+
+@app.command()
+def init(preset: Annotated[str, typer.Argument(help="Name of a preset.")]) -> None:
+    """Print a preset as YAML, to start a configuration of one's own: latentloop init quick > campaign.yaml."""
+    from .config import preset_text
+
+    print(preset_text(preset), end="")  # noqa: T201 - plain, for a file
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of configurations."""
+    from .config import CampaignConfig
+
+    print(json.dumps(CampaignConfig.model_json_schema(), indent=2))  # noqa: T201 - plain, for a file
+
+
+@app.command("ground-truth")
+def ground_truth(
+    config: Source,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Zarr group to make; its picture is written beside it.")],
+    grid: Annotated[int, typer.Option("--grid", min=2, help="Points along each latent dimension.")] = 100,
+    seed: Seed = None,
+    executor: ExecutorName = None,
+    workers: Workers = None,
+    overrides: Overrides = None,
+) -> None:
+    """Measure the objective over the whole latent grid: what an optimizer should find."""
+    _out.print(f"latentloop ground-truth {config} -> {output}", markup=False)
+    from .config import load_config
+    from .errors import StoreError
+    from .ground_truth import measure_ground_truth, write_ground_truth_files
+
+    loaded = load_config(config, _all_overrides(overrides, trials=None, seed=seed, executor=executor, workers=workers))
+    if output.exists():
+        raise StoreError(f"{output} exists already; choose another path, or move it away")
+    with _watching() as (observer, _):
+        truth = measure_ground_truth(loaded, grid, observer)
+    picture = write_ground_truth_files(truth, loaded, output)
+    _out.print(f"points: {truth.objective.size}, failed: {truth.n_failed}")
+    _out.print(f"ground truth: {output}\npicture: {picture}", markup=False)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend become one sentence and exit code 2."""
+    limit_threads(1)  # workers and training set their own
+    try:
+        app()
+    except LatentloopError as error:
+        _err.print(f"error: {error}", style="red", markup=False)
+        raise SystemExit(_USER_ERROR) from None
+    except KeyboardInterrupt:
+        _err.print("stopped at once")
+        raise SystemExit(_INTERRUPTED) from None
+    except BrokenPipeError:  # `latentloop presets | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+def _all_overrides(overrides: list[str] | None, **options: object) -> list[str]:
+    keys = {"trials": "budget.trials", "seed": "seed", "executor": "executor.name", "workers": "executor.workers"}
+    return [*(overrides or []), *(f"{keys[name]}={value}" for name, value in options.items() if value is not None)]
+
+
+@contextmanager
+def _watching() -> Iterator[tuple["TerminalObserver", "StopFlag"]]:
+    """Show progress, and turn the first Ctrl-C or SIGTERM into a request to stop after the measurements under way."""
+    from .controller import StopFlag
+    from .progress import TerminalObserver
+
+    should_stop = StopFlag()
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature that signal wants
+        if should_stop.is_set:
+            raise KeyboardInterrupt
+        should_stop.set()
+        _err.print("\nstopping after the measurements under way; Ctrl-C again stops at once")
+
+    handlers: dict[signal.Signals, Callable[..., object] | int | None] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handlers[number] = signal.signal(number, stop)
+    try:
+        with TerminalObserver(_out) as observer:
+            yield observer, should_stop
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _finish(history: "History", store: Path, report_path: Path | None) -> None:
+    """Say how a session ended; with a report if one is asked for."""
+    counts = ", ".join(f"{number} {word}" for word, number in history.counts().items()) or "none"
+    _out.print(f"{history.last_session} after {len(history.trials)} of {history.budget} trials ({counts}), {history.seconds:.1f} s", markup=False)
+    best = history.incumbent
+    if best is None:
+        _out.print("incumbent: none; no trial has completed")
+    else:
+        where = ", ".join(f"{value:.4f}" for value in best.z)
+        _out.print(f"incumbent: {best.objective:.6g} in trial {best.trial} at z = ({where})", markup=False)
+    _out.print(f"store: {store}", markup=False)
+    if report_path is not None:
+        from .report import write_report
+
+        _out.print(f"report: {write_report(store, report_path)}", markup=False)
+    if history.last_session == "interrupted":
+        _out.print(f"continue with: latentloop resume {store}", markup=False)
+        raise typer.Exit(_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The report of a campaign: one HTML file, with the figures, the configuration and a table of trials."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .campaign import Campaign
+from .config import CampaignConfig, config_from_mapping
+from .errors import StoreError
+from .figures import (
+    ReportContent,
+    ReportFigure,
+    SurrogateGrid,
+    draw_best_trajectory,
+    draw_incumbent_trace,
+    draw_latent_grid,
+    draw_latent_space,
+    draw_polarization,
+    draw_training_curve,
+    render_report,
+)
+from .latent_training import latent_space, restore_model
+from .records import FloatArray, Trial, TrialState
+from .store.campaign_store import CampaignStore
+from .threads import set_model_threads
+
+_SURROGATE_GRID = 60
+_TRAJECTORY_GRID = 9
+_POLARIZATION = "polarization"
+
+
+def write_report(store: str | Path, output: str | Path) -> Path:
+    """Write the report of a campaign, running or not.
+
+    Args:
+        store: the campaign's folder.
+        output: the HTML file to write; an existing one is replaced.
+
+    Returns:
+        The file written.
+
+    Raises:
+        StoreError: there is no campaign, or ``output`` cannot be written.
+    """
+    opened = CampaignStore.open(store)
+    page = render_report(report_content(opened))
+    target = Path(output)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write the report to {target}: {error.strerror}") from error
+    return target
+
+
+def report_content(store: CampaignStore) -> ReportContent:
+    """Return what the report of a campaign shows."""
+    history = store.history
+    config = config_from_mapping(history.configuration, str(store.path))
+    return ReportContent(
+        name=config.name,
+        state=store.state(),
+        goal=history.goal,
+        trials=history.trials,
+        incumbent=history.incumbent,
+        figures=_figures(store, config),
+        configuration_yaml=config.to_yaml(),
+        environment=history.environment,
+        objective_name=config.objective.metric,
+        budget=history.budget,
+        seconds=history.seconds,
+        written_at=time.time(),
+        store=str(store.path),
+    )
+
+
+def _figures(store: CampaignStore, config: CampaignConfig) -> list[ReportFigure]:
+    """Return the figures in the order in which a reader wants them."""
+    history = store.history
+    goal, name = history.goal, config.objective.metric
+    figures = [
+        ReportFigure(
+            "Objective against trial",
+            "Every measured trial, and the best value so far as a line.",
+            draw_incumbent_trace(history.trials, goal=goal, objective_name=name),
+        )
+    ]
+    if not history.models:
+        return [*figures, ReportFigure("Latent space", "", None, absent="the latent model has not been trained yet")]
+    set_model_threads(config.executor.threads_per_worker)
+    version = max(history.models)
+    data, encoded, curve = store.model(version)
+    space, box = latent_space(config, restore_model(data), encoded)
+    campaign = Campaign(config, space, box, version, "pure")
+    campaign.restore(history.trials, history.told)
+    best = history.incumbent
+    figures.append(
+        ReportFigure(
+            "Latent space",
+            "Training trajectories and explored points in the latent space, with what the surrogate believes: its mean and its uncertainty.",
+            draw_latent_space(
+                history.trials,
+                training=encoded,
+                bounds=box,
+                surrogate=_surrogate_grid(campaign, box, None if best is None else best.z),
+                goal=goal,
+                objective_name=name,
+            ),
+        )
+    )
+    figures.append(_latent_grid(campaign, config, box, None if best is None else best.z))
+    figures += _best_trial(store, config, None if best is None else history.trials[best.trial])
+    figures.append(
+        ReportFigure(
+            "Training of the latent model",
+            "Loss after each epoch; for a VAE the negative evidence lower bound per trajectory.",
+            None if curve is None else draw_training_curve(curve),
+            absent=f"the latent model {config.latent.model.name!r} is fitted in one step and has no training curve",
+        )
+    )
+    return figures
+
+
+def _grid(box: FloatArray, n: int, rest: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return x, y and the points (ny * nx, d) of a grid over the first two latent coordinates, the others held at ``rest``."""
+    x = np.linspace(*box[0], n)
+    y = np.linspace(*box[1], n) if len(box) > 1 else np.zeros(1)
+    points = np.tile(rest, (len(x) * len(y), 1))
+    first, second = np.meshgrid(x, y)
+    points[:, 0] = first.ravel()
+    if len(box) > 1:
+        points[:, 1] = second.ravel()
+    return x, y, points
+
+
+def _surrogate_grid(campaign: Campaign, box: FloatArray, z: FloatArray | None) -> SurrogateGrid | None:
+    """Return the surrogate on a grid: the whole box for d <= 2, else a slice through the incumbent."""
+    if z is None:
+        return None
+    x, y, points = _grid(box, _SURROGATE_GRID, z)
+    mean, variance = campaign.optimizer.posterior(points)
+    if len(box) == 1:
+        return SurrogateGrid(x, np.empty(0), mean, np.sqrt(variance))
+    shape = (len(y), len(x))
+    return SurrogateGrid(x, y, mean.reshape(shape), np.sqrt(variance).reshape(shape))
+
+
+def _latent_grid(campaign: Campaign, config: CampaignConfig, box: FloatArray, z: FloatArray | None) -> ReportFigure:
+    x, y, points = _grid(box, _TRAJECTORY_GRID, box.mean(axis=1) if z is None else z)
+    decoded = np.asarray(campaign.space.decode(points))
+    return ReportFigure(
+        "Decoded trajectories across the latent space",
+        "What the decoder makes of points on a grid; fainter where they lie far from the training data.",
+        draw_latent_grid(
+            x,
+            y,
+            decoded.reshape(len(y), len(x), *decoded.shape[1:]),
+            distance=campaign.space.distance(points).reshape(len(y), len(x)),
+            bounds=box[:2] if len(box) > 1 else None,
+            incumbent=z,
+            channels=config.trajectories.channels,
+            n_latent=len(box),
+        ),
+    )
+
+
+def _best_trial(store: CampaignStore, config: CampaignConfig, best: Trial | None) -> list[ReportFigure]:
+    """Return the figures of the incumbent: its trajectory, and its polarization where the evaluator gave one."""
+    absent = "no trial has completed yet"
+    if best is None:
+        return [ReportFigure("Best trajectory", "", None, absent=absent)]
+    completed = [trial for trial in store.history.trials if trial.state is TrialState.COMPLETED]
+    first = completed[0]
+    figures = [
+        ReportFigure(
+            "Best trajectory",
+            "The trajectory of the best trial, with that of the first one for contrast.",
+            draw_best_trajectory(
+                store.trajectory(best),
+                times=store.times(),
+                trial=best.number,
+                objective=best.objective,
+                initial=store.trajectory(first) if first.number != best.number else None,
+                initial_trial=first.number if first.number != best.number else None,
+                channels=config.trajectories.channels,
+                unit=config.trajectories.unit,
+                time_unit=config.trajectories.time_unit,
+                objective_name=config.objective.metric,
+            ),
+        )
+    ]
+    field = store.field(best, _POLARIZATION)
+    if field is not None and field.ndim == 3 and field.shape[2] == 2 and np.isfinite(field).all():
+        from ..simulators.ferrosim.observables import curl_map
+
+        figures.append(
+            ReportFigure(
+                "Polarization of the best trial",
+                "Polarization at the last step as arrows, over its discrete curl.",
+                draw_polarization(field, curl_map(field), trial=best.number),
+            )
+        )
+    return figures
