@@ -66,7 +66,7 @@ def draw_polarization(
     longest = _add_arrows(figure, field, INK if curl is not None and not is_apart else BLUE)
     heading = f"polarization (longest arrow {longest:.3g}{f' {unit}' if unit else ''})"
     if is_apart:
-        arrange(figure, [Panel(heading, 1), Panel("curl", 2, "coloraxis")], panel_aspect=1.0)
+        arrange(figure, [Panel(heading, 1), Panel("curl", 2, "coloraxis")], panel_aspect=0.82)
     elif curl is not None:
         arrange(figure, [Panel(f"curl, and {heading}", 1, "coloraxis")], panel_aspect=0.9)
     else:
@@ -76,7 +76,12 @@ def draw_polarization(
         range_of = {"showgrid": False, "constrain": "domain", "zeroline": False}
         figure.layout[f"xaxis{s}"].update(range=[-0.5, n - 0.5], title_text=axis_title("site i, along x"), **range_of)
         figure.layout[f"yaxis{s}"].update(
-            range=[-0.5, m - 0.5], title_text=axis_title("site j, along y"), scaleanchor=f"x{s}", scaleratio=1, **range_of
+            range=[-0.5, m - 0.5],
+            title_text=axis_title("site j, along y"),
+            scaleanchor=f"x{s}",
+            scaleratio=1,
+            constraintoward="top",
+            **range_of,
         )
     return figure
 

@@ -100,9 +100,10 @@ def template(theme: Theme) -> go.layout.Template:
             "x": 0.0,
             "xref": "container",
             "xanchor": "left",
-            "y": 1.0,
+            # Not at 1 with a padding: Plotly 4.1 forgets the padding at its second draw and pushes the title out of the figure.
+            "y": 0.975,
             "yanchor": "top",
-            "pad": {"t": 12, "l": 12},
+            "pad": {"l": 12},
             "font": {"size": 16},
         },
         legend={

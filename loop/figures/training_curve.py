@@ -67,7 +67,7 @@ def draw_training_curve(loss: FloatArray | None, *, name: str = "negative ELBO p
         showarrow=False,
         font={"size": 14},
     )
-    top = max(float(height.max()), 1.0)
+    top = float(height.max()) or 1.0
     figure.update_yaxes(
         title_text=axis_title(name, unit),
         tickmode="array",

@@ -73,10 +73,14 @@ class VAENetwork(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Mean (n, T * C) of the trajectory for each row of z."""
+        rows: Tensor = self.output(self.features(z))
+        return rows
+
+    def features(self, z: Tensor) -> Tensor:
+        """What the decoder's last, linear layer is given for each row of z."""
         for layer in self.decoder:
             z = self._activate(layer(z))
-        rows: Tensor = self.output(z)
-        return rows
+        return z
 
 
 def _linear(n_in: int, n_out: int, generator: torch.Generator | None) -> nn.Linear:

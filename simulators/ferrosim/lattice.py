@@ -36,7 +36,7 @@ class PaddedLattice:
     """(P, m): w."""
     wrap: IntArray
     """(k, 2): halo position and the position it copies; k = 0 on an open lattice."""
-    interior: IntArray
+    interior: npt.NDArray[np.int32]
     """(n * n,): positions of the sites, row by row."""
     on_site: tuple[float, float]
     """c3 and c12."""
@@ -88,7 +88,7 @@ def padded_lattice(parameters: FerroSimParameters) -> PaddedLattice:
         site=site,
         weight=weight,
         wrap=_wrap(n, halo) if parameters.boundary == "periodic" else np.zeros((0, 2), dtype=np.int64),
-        interior=interior.astype(np.int64),
+        interior=interior.astype(np.int32),
         on_site=(c3, c12),
         mean_weight=0.0 if parameters.rule == "published" else 1.0,
     )

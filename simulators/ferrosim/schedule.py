@@ -10,26 +10,32 @@ import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+ShortArray = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
     """Lists of positions in the padded lattice, per step."""
 
-    drawn: IntArray
+    drawn: ShortArray
     """(1 or T, q): positions that move at step t; a single row stands for all steps."""
-    stale: IntArray
+    stale: ShortArray
     """Positions whose stored state follows at a step without being drawn, step after step."""
+    stale_rank: ShortArray
+    """The place of each among the sites drawn a step before (-1: it was not)."""
     stale_start: IntArray
     """(T + 1,): where each step's part of `stale` begins."""
 
 
-def everything_moves(interior: IntArray, n_steps: int) -> Schedule:
+def everything_moves(interior: ShortArray, n_steps: int) -> Schedule:
     """The synchronous rule's lists."""
-    return Schedule(interior[None, :], np.zeros(0, dtype=np.int64), np.zeros(n_steps + 1, dtype=np.int64))
+    everything = interior[None, :]
+    return Schedule(
+        everything, np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32), np.zeros(n_steps + 1, dtype=np.int64)
+    )
 
 
-def drawn_sites(interior: IntArray, n_steps: int, seed: int, *, is_uniform: bool) -> Schedule:
+def drawn_sites(interior: ShortArray, n_steps: int, seed: int, *, is_uniform: bool) -> Schedule:
     """The random_sites rule's lists.
 
     Args:
@@ -52,8 +58,38 @@ def drawn_sites(interior: IntArray, n_steps: int, seed: int, *, is_uniform: bool
     follows[:2] = False
     if is_uniform:
         follows[2:] &= moves[1:-1]
-    drawn = np.zeros((n_steps, n_sites // 4), dtype=np.int64)
+    drawn = np.zeros((n_steps, n_sites // 4), dtype=np.int32)
     drawn[2:] = interior[np.nonzero(moves[2:])[1]].reshape(n_steps - 2, n_sites // 4)
+    rank = np.full(moves.shape, -1, dtype=np.int32)
+    rank[1:] = np.where(moves[:-1], np.cumsum(moves[:-1], axis=1, dtype=np.int32) - 1, -1)
     start = np.zeros(n_steps + 1, dtype=np.int64)
     np.cumsum(follows.sum(axis=1), out=start[1:])
-    return Schedule(drawn, interior[np.nonzero(follows)[1]], start)
+    return Schedule(drawn, interior[np.nonzero(follows)[1]], rank[follows], start)
+
+
+def band_bounds(schedule: Schedule, interior: ShortArray, width: int, rows_per_band: int) -> IntArray:
+    """Cut each step's lists into bands of rows.
+
+    Args:
+        schedule: lists of the random_sites rule.
+        interior: positions of the sites; the first step moves them all.
+        width: positions per row of the padded lattice.
+        rows_per_band: rows that are computed before stored states move.
+
+    Returns:
+        Array (T, bands + 1, 3): up to where, after so many bands, drawn sites are computed, drawn sites are moved, and
+        stale sites are moved. The last row of a band is moved with the next one, whose first row still reads it.
+    """
+    n_steps = len(schedule.stale_start) - 1
+    first, last = int(interior[0]) // width, int(interior[-1]) // width
+    ends = np.append(np.arange(first + rows_per_band, last + 1, rows_per_band), last + 1) * width
+    bounds = np.zeros((n_steps, len(ends) + 1, 3), dtype=np.int64)
+    for t in range(n_steps):
+        drawn = interior if t == 1 else schedule.drawn[t]
+        stale = schedule.stale[schedule.stale_start[t] : schedule.stale_start[t + 1]]
+        bounds[t, 1:, 0] = np.searchsorted(drawn, ends)
+        bounds[t, 1:, 1] = np.searchsorted(drawn, ends - width)
+        bounds[t, 1:, 2] = np.searchsorted(stale, ends - width)
+        bounds[t, -1, 1:] = len(drawn), len(stale)
+        bounds[t, :, 2] += schedule.stale_start[t]
+    return bounds

@@ -17,13 +17,14 @@ import numpy.typing as npt
 
 from ..errors import ParameterError, SimulationError, TrajectoryError
 from .kernel import sweep_blocks
+from .kernel_random_sites import random_sites_blocks
 from .kernel_runge_kutta import runge_kutta_blocks
 from .kernel_sites import site_blocks
 from .lanes import aligned_zeros, lane_count
 from .lattice import PaddedLattice, padded_lattice
 from .parameters import FerroSimParameters, as_array
 from .reference import CLIP
-from .schedule import Schedule, drawn_sites, everything_moves
+from .schedule import Schedule, band_bounds, drawn_sites, everything_moves
 from .stability import check_stability, instability, largest_stable_step
 
 FloatArray = npt.NDArray[np.float64]
@@ -192,11 +193,18 @@ def _kernel_for(parameters: FerroSimParameters, lattice: PaddedLattice, dtype: n
         return _runge_kutta_runner(parameters, lattice, dtype)
     if parameters.update == "synchronous" and single_state and lattice.is_uniform:
         return _sweep_runner(parameters, lattice, dtype)
+    if parameters.update == "random_sites" and single_state and lattice.is_uniform and _has_equal_steps(parameters):
+        return _random_sites_runner(parameters, lattice, dtype)
     return _site_runner(parameters, lattice, dtype)
 
 
 def _steps(parameters: FerroSimParameters) -> FloatArray:
     return np.diff(as_array(parameters.times), prepend=0.0)
+
+
+def _has_equal_steps(parameters: FerroSimParameters) -> bool:
+    steps = _steps(parameters)[1:]
+    return bool(np.ptp(steps) <= UNIFORM_STEP_TOLERANCE * steps.mean())
 
 
 def _mobility(parameters: FerroSimParameters) -> float:
@@ -234,11 +242,42 @@ def _sweep_runner(parameters: FerroSimParameters, lattice: PaddedLattice, dtype:
     return run
 
 
+def _random_sites_runner(parameters: FerroSimParameters, lattice: PaddedLattice, dtype: np.dtype[Any]) -> BlockRunner:
+    steps = _steps(parameters).astype(dtype)
+    schedule = _schedule(parameters, lattice)
+    site = lattice.site.copy()
+    depolarization = site[lattice.interior[0], 3] / len(lattice.interior)
+    site[:, 3] = lattice.weight[:, 0]
+    flat = site.ravel().astype(dtype)
+    constants = np.array([*lattice.on_site, _bound(parameters), depolarization, _mobility(parameters)], dtype=dtype)
+    import os
+    bounds = band_bounds(schedule, lattice.interior, lattice.width, int(os.environ.get('BAND',5)))
+    n_sites = len(lattice.interior)
+    sizes = (lattice.width**2, lattice.width**2, n_sites, n_sites, parameters.n_steps, parameters.n_steps)
+
+    def run(
+        fields: FloatArray,
+        initial: FloatArray,
+        share: npt.NDArray[np.int64],
+        every: int,
+        totals: FloatArray,
+        last: FloatArray,
+        frames: FloatArray,
+    ) -> None:
+        workspace = tuple(aligned_zeros(2 * size, dtype) for size in sizes)
+        random_sites_blocks(
+            fields, initial, parameters.coercive_field, share, steps, constants, flat, lattice.wrap, lattice.interior, schedule.drawn,
+            schedule.stale, schedule.stale_rank, bounds, workspace, every, totals, last, frames,
+        )  # fmt: skip
+
+    return run
+
+
 def _site_runner(parameters: FerroSimParameters, lattice: PaddedLattice, dtype: np.dtype[Any]) -> BlockRunner:
     steps = _steps(parameters)
     gamma = parameters.kinetic_coefficient
     quirk = gamma if parameters.rule == "published" else 1.0
-    schedule = _schedule(parameters, lattice, steps)
+    schedule = _schedule(parameters, lattice)
     inverse = 1.0 / parameters.lattice_size**2
     numbers = (*lattice.on_site, _bound(parameters), inverse, _mobility(parameters), gamma, quirk, lattice.mean_weight)
     constants = np.array(numbers, dtype=dtype)
@@ -263,11 +302,10 @@ def _site_runner(parameters: FerroSimParameters, lattice: PaddedLattice, dtype: 
     return run
 
 
-def _schedule(parameters: FerroSimParameters, lattice: PaddedLattice, steps: FloatArray) -> Schedule:
+def _schedule(parameters: FerroSimParameters, lattice: PaddedLattice) -> Schedule:
     if parameters.update == "synchronous" or parameters.update_seed is None:
         return everything_moves(lattice.interior, parameters.n_steps)
-    is_uniform = bool(np.ptp(steps[1:]) <= UNIFORM_STEP_TOLERANCE * steps[1:].mean())
-    return drawn_sites(lattice.interior, parameters.n_steps, parameters.update_seed, is_uniform=is_uniform)
+    return drawn_sites(lattice.interior, parameters.n_steps, parameters.update_seed, is_uniform=_has_equal_steps(parameters))
 
 
 def _runge_kutta_runner(parameters: FerroSimParameters, lattice: PaddedLattice, dtype: np.dtype[Any]) -> BlockRunner:

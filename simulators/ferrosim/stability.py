@@ -9,8 +9,9 @@ worked out, site by site. It falls monotonically from the quick bound, so it may
 Source: Hairer, Wanner, Solving Ordinary Differential Equations II, section IV.2, https://doi.org/10.1007/978-3-642-05221-7
 """
 
-from typing import Final
+from typing import Any, Final
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -90,14 +91,27 @@ def _stable_step(parameters: FerroSimParameters, curvature: float) -> float:
 
 def _largest_forces(parameters: FerroSimParameters, lattice: PaddedLattice, fields: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Largest applied field (S, 3), absolute units, and largest initial state (S or 1, 3): x, y, and length."""
-    rows = (fields if parameters.integrator == "rk4" else fields[:, 1:]) * parameters.coercive_field
+    rows = fields if parameters.integrator == "rk4" else fields[:, 1:]
     initial = as_array(parameters.initial_polarization).reshape(-1, len(lattice.interior), 2)
-    return _largest(rows), _largest(initial)
+    return _largest(rows) * abs(parameters.coercive_field), _largest(initial)
 
 
 def _largest(vectors: FloatArray) -> FloatArray:
-    length = np.sqrt((vectors**2).sum(axis=-1)).max(axis=1)
-    return np.concatenate([np.abs(vectors).max(axis=1), length[:, None]], axis=1)
+    """Largest |x|, |y| and length of vectors (S, T, 2), each (S, 3)."""
+    result = np.empty((len(vectors), 3))
+    _find_largest(vectors, result)
+    return result
+
+
+@numba.njit(nogil=True, cache=True)
+def _find_largest(vectors: Any, result: Any) -> None:
+    # One pass: the temporary arrays of the obvious NumPy form took a fifth as long as the simulations.
+    for s in range(vectors.shape[0]):
+        x = y = square = 0.0
+        for t in range(vectors.shape[1]):
+            x2, y2 = vectors[s, t, 0] ** 2, vectors[s, t, 1] ** 2
+            x, y, square = max(x, x2), max(y, y2), max(square, x2 + y2)
+        result[s, 0], result[s, 1], result[s, 2] = np.sqrt(x), np.sqrt(y), np.sqrt(square)
 
 
 def _confinement(lattice: PaddedLattice) -> FloatArray:
