@@ -79,15 +79,13 @@ def _figures(store: CampaignStore, config: CampaignConfig) -> list[ReportFigure]
     """Return the figures in the order in which a reader wants them."""
     history = store.history
     goal, name = history.goal, config.objective.metric
-    figures = [
-        ReportFigure(
-            "Objective against trial",
-            "Every measured trial, and the best value so far as a line.",
-            draw_incumbent_trace(history.trials, goal=goal, objective_name=name),
-        )
-    ]
+    trace = ReportFigure(
+        "Objective against trial",
+        "Every measured trial, and the best value so far as a line.",
+        draw_incumbent_trace(history.trials, goal=goal, objective_name=name),
+    )
     if not history.models:
-        return [*figures, ReportFigure("Latent space", "", None, absent="the latent model has not been trained yet")]
+        return [trace, ReportFigure("Latent space", "", None, absent="the latent model has not been trained yet")]
     set_model_threads(config.executor.threads_per_worker)
     version = max(history.models)
     data, encoded, curve = store.model(version)
@@ -95,7 +93,10 @@ def _figures(store: CampaignStore, config: CampaignConfig) -> list[ReportFigure]
     campaign = Campaign(config, space, box, version, "pure")
     campaign.restore(history.trials, history.told)
     best = history.incumbent
-    figures.append(
+    trajectory, *polarization = _best_trial(store, config, None if best is None else history.trials[best.trial])
+    return [
+        trace,
+        trajectory,
         ReportFigure(
             "Latent space",
             "Training trajectories and explored points in the latent space, with what the surrogate believes: its mean and its uncertainty.",
@@ -107,19 +108,16 @@ def _figures(store: CampaignStore, config: CampaignConfig) -> list[ReportFigure]
                 goal=goal,
                 objective_name=name,
             ),
-        )
-    )
-    figures.append(_latent_grid(campaign, config, box, None if best is None else best.z))
-    figures += _best_trial(store, config, None if best is None else history.trials[best.trial])
-    figures.append(
+        ),
+        _latent_grid(campaign, config, box, None if best is None else best.z),
+        *polarization,
         ReportFigure(
             "Training of the latent model",
             "Loss after each epoch; for a VAE the negative evidence lower bound per trajectory.",
             None if curve is None else draw_training_curve(curve),
             absent=f"the latent model {config.latent.model.name!r} is fitted in one step and has no training curve",
-        )
-    )
-    return figures
+        ),
+    ]
 
 
 def _grid(box: FloatArray, n: int, rest: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -171,11 +169,13 @@ def _best_trial(store: CampaignStore, config: CampaignConfig, best: Trial | None
     if best is None:
         return [ReportFigure("Best trajectory", "", None, absent=absent)]
     completed = [trial for trial in store.history.trials if trial.state is TrialState.COMPLETED]
-    first = completed[0]
+    # What the initial design alone had found; the first completed trial where the design gave nothing.
+    initial = [trial for trial in completed if trial.acquisition == "initial"] or completed[:1]
+    first = (max if store.history.goal == "maximize" else min)(initial, key=lambda trial: trial.objective)
     figures = [
         ReportFigure(
             "Best trajectory",
-            "The trajectory of the best trial, with that of the first one for contrast.",
+            "The trajectory of the best trial, with the best of the initial design for contrast.",
             draw_best_trajectory(
                 store.trajectory(best),
                 times=store.times(),

@@ -26,6 +26,8 @@ _LEAST_WIDTH = 250
 """Pixels that a panel needs in a row; a container with less stacks the panels."""
 _NARROWER = 0.92
 """Heading and axes take as many pixels in a narrow container, so a single panel's figure is relatively higher there."""
+_TOP = 0.9999
+"""Of colour bars, instead of 1: Plotly moves the figure's own title up, out of the figure, when a bar stands on the plot's very top."""
 _BAR_ABOVE = 8
 """Pixels between plot and colour bar's ticks."""
 
@@ -112,5 +114,5 @@ def _place(panel: Panel, across: tuple[float, float], upward: tuple[float, float
     patch: dict[str, object] = {f"xaxis{panel.suffix}.domain": list(across), f"yaxis{panel.suffix}.domain": list(upward)}
     if panel.coloraxis:
         bar = f"{panel.coloraxis}.colorbar"
-        patch |= {f"{bar}.x": sum(across) / 2, f"{bar}.y": upward[1], f"{bar}.len": across[1] - across[0]}
+        patch |= {f"{bar}.x": sum(across) / 2, f"{bar}.y": min(upward[1], _TOP), f"{bar}.len": across[1] - across[0]}
     return patch

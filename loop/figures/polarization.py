@@ -72,12 +72,12 @@ def draw_polarization(
     else:
         arrange(figure, [Panel(heading, 1)], panel_aspect=0.9)
     n, m = field.shape[:2]
-    for s in {"", pair}:
+    for s in sorted({"", pair}):
         range_of = {"showgrid": False, "constrain": "domain", "zeroline": False}
         figure.layout[f"xaxis{s}"].update(range=[-0.5, n - 0.5], title_text=axis_title("site i, along x"), **range_of)
         figure.layout[f"yaxis{s}"].update(
             range=[-0.5, m - 0.5],
-            title_text=axis_title("site j, along y"),
+            title_text=axis_title("site j, along y") if s == "" else None,
             scaleanchor=f"x{s}",
             scaleratio=1,
             constraintoward="top",

@@ -1,5 +1,6 @@
 """Zarr groups that are not campaigns: a user's trajectories, a ground truth."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +49,29 @@ def write_ground_truth(path: Path, axes: list[FloatArray], objective: FloatArray
         group.create_array("objective", data=objective, dimension_names=names)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error}") from error
+
+
+def append_arrays(path: Path, parts: Iterable[Mapping[str, FloatArray]], attributes: dict[str, Any]) -> dict[str, Any]:
+    """Write named arrays part by part into a new Zarr group, each appended along its first axis; return the group's arrays.
+
+    Raises:
+        StoreError: something is at ``path`` already, or the disk refused.
+        ConfigError: there are no parts.
+    """
+    if path.exists():
+        raise StoreError(f"{path} exists already; choose another path, or move it away")
+    arrays: dict[str, Any] = {}
+    try:
+        group = zarr.open_group(path, mode="w-", zarr_format=3, attributes=attributes)
+        for part in parts:
+            for name, values in part.items():
+                if name in arrays:
+                    arrays[name].append(values)
+                else:
+                    dimensions = ("trajectory", *(f"{name}_{axis}" for axis in range(1, values.ndim)))
+                    arrays[name] = group.create_array(name, data=values, chunks=values.shape, dimension_names=dimensions)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error}") from error
+    if not arrays:
+        raise ConfigError("there are no fields to simulate")
+    return arrays

@@ -54,7 +54,8 @@ class PCA(LatentModel):
                 f"n_latent is {self.n_latent}, but {rows.shape[0]} trajectories of {rows.shape[1]} values have at most "
                 f"{min(rows.shape)} components; give more trajectories or ask for fewer components"
             )
-        fitted = decomposition.PCA(self.n_latent, svd_solver="full").fit(rows)
+        with np.errstate(invalid="ignore"):  # constant trajectories: scikit-learn divides their variance, 0, by its sum
+            fitted = decomposition.PCA(self.n_latent, svd_solver="full").fit(rows)
         self._arrays: dict[str, Array] = {
             "mean": np.asarray(fitted.mean_, dtype=np.float64),
             "components": np.asarray(fitted.components_, dtype=np.float64),

@@ -42,18 +42,13 @@ class PaddedLattice:
     """c3 and c12."""
     mean_weight: float
     """1 where the energy's mean-field term counts twice (clean rule), 0 for the published rule."""
+    is_uniform: bool
+    """Whether there are four neighbours, all of one weight per site (none beyond an open edge), and one depolarization."""
 
     @property
     def width(self) -> int:
         """Positions along each side, halo included."""
         return self.size + 2 * self.halo
-
-    @property
-    def is_uniform(self) -> bool:
-        """Whether all sites share one depolarization and each site one weight for its four nearest neighbours."""
-        depolarization = self.site[self.interior, 3]
-        weight = self.weight[self.interior]
-        return len(self.offsets) == 4 and bool((depolarization == depolarization[0]).all() and (weight == weight[:, :1]).all())
 
 
 def padded_lattice(parameters: FerroSimParameters) -> PaddedLattice:
@@ -71,7 +66,8 @@ def padded_lattice(parameters: FerroSimParameters) -> PaddedLattice:
     c1, c3, c12 = parameters.on_site_coefficients
     weight = np.zeros((width * width, len(shifts)))
     site = np.zeros((width * width, 4))
-    if parameters.rule == "published":
+    is_published = parameters.rule == "published"
+    if is_published:
         weight[interior] = (coupling / 4.0).reshape(-1, 1)
         diagonal = coupling.ravel()
     else:
@@ -90,7 +86,10 @@ def padded_lattice(parameters: FerroSimParameters) -> PaddedLattice:
         wrap=_wrap(n, halo) if parameters.boundary == "periodic" else np.zeros((0, 2), dtype=np.int64),
         interior=interior.astype(np.int32),
         on_site=(c3, c12),
-        mean_weight=0.0 if parameters.rule == "published" else 1.0,
+        mean_weight=0.0 if is_published else 1.0,
+        is_uniform=len(shifts) == 4
+        and bool((depolarization == depolarization[0, 0]).all())
+        and (is_published or bool((coupling == coupling[0, 0]).all())),
     )
 
 

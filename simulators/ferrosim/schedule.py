@@ -30,9 +30,7 @@ class Schedule:
 def everything_moves(interior: ShortArray, n_steps: int) -> Schedule:
     """The synchronous rule's lists."""
     everything = interior[None, :]
-    return Schedule(
-        everything, np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32), np.zeros(n_steps + 1, dtype=np.int64)
-    )
+    return Schedule(everything, np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32), np.zeros(n_steps + 1, dtype=np.int64))
 
 
 def drawn_sites(interior: ShortArray, n_steps: int, seed: int, *, is_uniform: bool) -> Schedule:
@@ -67,29 +65,24 @@ def drawn_sites(interior: ShortArray, n_steps: int, seed: int, *, is_uniform: bo
     return Schedule(drawn, interior[np.nonzero(follows)[1]], rank[follows], start)
 
 
-def band_bounds(schedule: Schedule, interior: ShortArray, width: int, rows_per_band: int) -> IntArray:
-    """Cut each step's lists into bands of rows.
+def bands(schedule: Schedule, width: int, n_bands: int) -> IntArray:
+    """Cut the lists of a step into bands, at the same places for all steps.
 
     Args:
         schedule: lists of the random_sites rule.
-        interior: positions of the sites; the first step moves them all.
         width: positions per row of the padded lattice.
-        rows_per_band: rows that are computed before stored states move.
+        n_bands: how many.
 
     Returns:
-        Array (T, bands + 1, 3): up to where, after so many bands, drawn sites are computed, drawn sites are moved, and
-        stale sites are moved. The last row of a band is moved with the next one, whose first row still reads it.
+        Array (n_bands, 3): how many drawn sites are computed, drawn sites moved and stale sites moved at the end of a band. A
+        site is moved when the next site to be computed lies more than a row behind it. The last band takes what is left.
     """
-    n_steps = len(schedule.stale_start) - 1
-    first, last = int(interior[0]) // width, int(interior[-1]) // width
-    ends = np.append(np.arange(first + rows_per_band, last + 1, rows_per_band), last + 1) * width
-    bounds = np.zeros((n_steps, len(ends) + 1, 3), dtype=np.int64)
-    for t in range(n_steps):
-        drawn = interior if t == 1 else schedule.drawn[t]
+    n_steps, n_drawn = schedule.drawn.shape
+    computed = np.round(np.linspace(0, n_drawn, n_bands + 1)[1:]).astype(np.int64)
+    ends = np.stack([computed, computed, np.full(n_bands, len(schedule.stale))], axis=1)
+    for t in range(2, n_steps):
         stale = schedule.stale[schedule.stale_start[t] : schedule.stale_start[t + 1]]
-        bounds[t, 1:, 0] = np.searchsorted(drawn, ends)
-        bounds[t, 1:, 1] = np.searchsorted(drawn, ends - width)
-        bounds[t, 1:, 2] = np.searchsorted(stale, ends - width)
-        bounds[t, -1, 1:] = len(drawn), len(stale)
-        bounds[t, :, 2] += schedule.stale_start[t]
-    return bounds
+        safe = schedule.drawn[t][np.minimum(computed, n_drawn - 1)] - width
+        ends[:, 1] = np.minimum(ends[:, 1], np.searchsorted(schedule.drawn[t], safe))
+        ends[:, 2] = np.minimum(ends[:, 2], np.searchsorted(stale, safe))
+    return ends

@@ -7,30 +7,20 @@ even in the last bit.
 Source: Valleti, Vasudevan, Ziatdinov, Kalinin, Digital Discovery 1, 689 (2022), https://doi.org/10.1039/D2DD00065B
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ParameterError, SimulationError, TrajectoryError
-from .kernel import sweep_blocks
-from .kernel_random_sites import random_sites_blocks
-from .kernel_runge_kutta import runge_kutta_blocks
-from .kernel_sites import site_blocks
-from .lanes import aligned_zeros, lane_count
-from .lattice import PaddedLattice, padded_lattice
+from .lanes import lane_count
+from .lattice import padded_lattice
 from .parameters import FerroSimParameters, as_array
-from .reference import CLIP
-from .schedule import Schedule, band_bounds, drawn_sites, everything_moves
+from .runners import block_runner
 from .stability import check_stability, instability, largest_stable_step
 
 FloatArray = npt.NDArray[np.float64]
-
-UNIFORM_STEP_TOLERANCE: Final = 1e-9
-"""Relative spread of the time steps up to which they count as equal (linspace rounds in the sixteenth digit)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +70,7 @@ class FerroSim:
         self._n_threads = n_threads
         self._dtype = np.dtype(dtype)
         self._lattice = padded_lattice(parameters)
-        self._run_blocks = _kernel_for(parameters, self._lattice, self._dtype)
+        self._run_blocks = block_runner(parameters, self._lattice, self._dtype)
 
     @property
     def parameters(self) -> FerroSimParameters:
@@ -181,154 +171,3 @@ class FerroSim:
             step = float(np.diff(as_array(self._parameters.times)).max())
             stable = largest_stable_step(self._parameters, self._lattice, fields[run])
             raise instability(self._parameters, step, stable, run)
-
-
-BlockRunner = Callable[[FloatArray, FloatArray, npt.NDArray[np.int64], int, FloatArray, FloatArray, FloatArray], None]
-
-
-def _kernel_for(parameters: FerroSimParameters, lattice: PaddedLattice, dtype: np.dtype[Any]) -> BlockRunner:
-    """The fastest kernel that can do this model, with all that does not depend on the field worked out."""
-    single_state = parameters.rule == "clean" or parameters.kinetic_coefficient == 1.0
-    if parameters.integrator == "rk4":
-        return _runge_kutta_runner(parameters, lattice, dtype)
-    if parameters.update == "synchronous" and single_state and lattice.is_uniform:
-        return _sweep_runner(parameters, lattice, dtype)
-    if parameters.update == "random_sites" and single_state and lattice.is_uniform and _has_equal_steps(parameters):
-        return _random_sites_runner(parameters, lattice, dtype)
-    return _site_runner(parameters, lattice, dtype)
-
-
-def _steps(parameters: FerroSimParameters) -> FloatArray:
-    return np.diff(as_array(parameters.times), prepend=0.0)
-
-
-def _has_equal_steps(parameters: FerroSimParameters) -> bool:
-    steps = _steps(parameters)[1:]
-    return bool(np.ptp(steps) <= UNIFORM_STEP_TOLERANCE * steps.mean())
-
-
-def _mobility(parameters: FerroSimParameters) -> float:
-    return 0.0 if parameters.mode == "uniaxial" else 1.0
-
-
-def _bound(parameters: FerroSimParameters) -> float:
-    return CLIP if parameters.rule == "published" else np.inf
-
-
-def _sweep_runner(parameters: FerroSimParameters, lattice: PaddedLattice, dtype: np.dtype[Any]) -> BlockRunner:
-    n, n_steps = parameters.lattice_size, parameters.n_steps
-    steps = (_steps(parameters) * parameters.kinetic_coefficient).astype(dtype)
-    site = lattice.site[lattice.interior].copy()
-    depolarization = site[0, 3] * (1.0 + lattice.mean_weight) / n**2
-    site[:, 3] = lattice.weight[lattice.interior, 0]
-    flat = site.ravel().astype(dtype)
-    constants = np.array([*lattice.on_site, _bound(parameters), depolarization, _mobility(parameters)], dtype=dtype)
-
-    def run(
-        fields: FloatArray,
-        initial: FloatArray,
-        share: npt.NDArray[np.int64],
-        every: int,
-        totals: FloatArray,
-        last: FloatArray,
-        frames: FloatArray,
-    ) -> None:
-        workspace = tuple(aligned_zeros(2 * size, dtype) for size in (lattice.width**2, n, n_steps, n_steps))
-        sweep_blocks(
-            fields, initial, parameters.coercive_field, share, steps, constants, flat, lattice.wrap, lattice.interior, workspace, every,
-            totals, last, frames,
-        )  # fmt: skip
-
-    return run
-
-
-def _random_sites_runner(parameters: FerroSimParameters, lattice: PaddedLattice, dtype: np.dtype[Any]) -> BlockRunner:
-    steps = _steps(parameters).astype(dtype)
-    schedule = _schedule(parameters, lattice)
-    site = lattice.site.copy()
-    depolarization = site[lattice.interior[0], 3] / len(lattice.interior)
-    site[:, 3] = lattice.weight[:, 0]
-    flat = site.ravel().astype(dtype)
-    constants = np.array([*lattice.on_site, _bound(parameters), depolarization, _mobility(parameters)], dtype=dtype)
-    import os
-    bounds = band_bounds(schedule, lattice.interior, lattice.width, int(os.environ.get('BAND',5)))
-    n_sites = len(lattice.interior)
-    sizes = (lattice.width**2, lattice.width**2, n_sites, n_sites, parameters.n_steps, parameters.n_steps)
-
-    def run(
-        fields: FloatArray,
-        initial: FloatArray,
-        share: npt.NDArray[np.int64],
-        every: int,
-        totals: FloatArray,
-        last: FloatArray,
-        frames: FloatArray,
-    ) -> None:
-        workspace = tuple(aligned_zeros(2 * size, dtype) for size in sizes)
-        random_sites_blocks(
-            fields, initial, parameters.coercive_field, share, steps, constants, flat, lattice.wrap, lattice.interior, schedule.drawn,
-            schedule.stale, schedule.stale_rank, bounds, workspace, every, totals, last, frames,
-        )  # fmt: skip
-
-    return run
-
-
-def _site_runner(parameters: FerroSimParameters, lattice: PaddedLattice, dtype: np.dtype[Any]) -> BlockRunner:
-    steps = _steps(parameters)
-    gamma = parameters.kinetic_coefficient
-    quirk = gamma if parameters.rule == "published" else 1.0
-    schedule = _schedule(parameters, lattice)
-    inverse = 1.0 / parameters.lattice_size**2
-    numbers = (*lattice.on_site, _bound(parameters), inverse, _mobility(parameters), gamma, quirk, lattice.mean_weight)
-    constants = np.array(numbers, dtype=dtype)
-    site, weight = lattice.site.ravel().astype(dtype), lattice.weight.ravel().astype(dtype)
-    n_steps, n_positions = parameters.n_steps, lattice.width**2
-
-    def run(
-        fields: FloatArray,
-        initial: FloatArray,
-        share: npt.NDArray[np.int64],
-        every: int,
-        totals: FloatArray,
-        last: FloatArray,
-        frames: FloatArray,
-    ) -> None:
-        workspace = tuple(aligned_zeros(2 * size, dtype) for size in (n_positions, n_positions, n_positions, n_steps, n_steps))
-        site_blocks(
-            fields, initial, parameters.coercive_field, share, steps.astype(dtype), constants, site, weight, lattice.offsets, lattice.wrap,
-            lattice.interior, schedule.drawn, schedule.stale, schedule.stale_start, workspace, every, totals, last, frames,
-        )  # fmt: skip
-
-    return run
-
-
-def _schedule(parameters: FerroSimParameters, lattice: PaddedLattice) -> Schedule:
-    if parameters.update == "synchronous" or parameters.update_seed is None:
-        return everything_moves(lattice.interior, parameters.n_steps)
-    return drawn_sites(lattice.interior, parameters.n_steps, parameters.update_seed, is_uniform=_has_equal_steps(parameters))
-
-
-def _runge_kutta_runner(parameters: FerroSimParameters, lattice: PaddedLattice, dtype: np.dtype[Any]) -> BlockRunner:
-    n_steps, n_positions = parameters.n_steps, lattice.width**2
-    steps = _steps(parameters).astype(dtype)
-    inverse = 1.0 / parameters.lattice_size**2
-    numbers = (*lattice.on_site, _bound(parameters), inverse, _mobility(parameters), parameters.kinetic_coefficient, lattice.mean_weight)
-    constants = np.array(numbers, dtype=dtype)
-    site, weight = lattice.site.ravel().astype(dtype), lattice.weight.ravel().astype(dtype)
-
-    def run(
-        fields: FloatArray,
-        initial: FloatArray,
-        share: npt.NDArray[np.int64],
-        every: int,
-        totals: FloatArray,
-        last: FloatArray,
-        frames: FloatArray,
-    ) -> None:
-        workspace = tuple(aligned_zeros(2 * size, dtype) for size in (n_positions, n_positions, n_positions, n_positions, n_steps, n_steps))
-        runge_kutta_blocks(
-            fields, initial, parameters.coercive_field, share, steps, constants, site, weight, lattice.offsets, lattice.wrap,
-            lattice.interior, workspace, every, totals, last, frames,
-        )  # fmt: skip
-
-    return run

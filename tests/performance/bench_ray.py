@@ -1,6 +1,7 @@
 """How Ray scales: the published 10,000-point ground truth on two workers against one, turn by turn in one run."""
 
 import json
+import logging
 import statistics
 import time
 
@@ -27,12 +28,13 @@ def main() -> None:
     seconds: dict[int, list[float]] = {1: [], 2: []}
     import ray
 
-    ray.init(num_cpus=3, include_dashboard=False, logging_level="error", log_to_driver=False)
+    ray.init(num_cpus=3, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    sides = {}
     for n, config in configs.items():
         spec, kind = evaluator_spec(config, keep_arrays=False)
-        configs[n] = (Campaign(config, space, box, 0, kind), make_executor(config, spec))  # type: ignore[assignment]
+        sides[n] = (Campaign(config, space, box, 0, kind), make_executor(config, spec))
     for _ in range(ROUNDS + 1):
-        for n, (campaign, executor) in configs.items():  # type: ignore[misc]
+        for n, (campaign, executor) in sides.items():
             start = time.perf_counter()
             values = measure_points(campaign, executor, points, SilentObserver())
             seconds[n].append(time.perf_counter() - start)

@@ -17,7 +17,7 @@ from latentloop.loop.figures import (
     render_report,
     write_figure,
 )
-from latentloop.loop.figures.report_page import duration, select_rows
+from latentloop.loop.figures.report_page import _embedded, duration, select_rows
 from latentloop.loop.records import Incumbent, Trial, TrialState
 
 EVIL = "</script><script>alert('x')</script>&\"<img src=http://evil.example/x>"
@@ -147,6 +147,11 @@ def test_figures_are_in_the_page_as_json_with_all_their_data():
     assert "template" not in found[0]["layout"]
     themes = next(json.loads(script) for attributes, script in page.scripts if attributes.get("id") == "themes")
     assert set(themes) == {"light", "dark"}
+
+
+def test_json_in_the_page_cannot_end_its_script_element():
+    assert "<" not in _embedded(json.dumps({"reason": EVIL}))
+    assert json.loads(_embedded(json.dumps({"reason": EVIL}))) == {"reason": EVIL}
 
 
 def test_figures_have_a_heading_a_sentence_and_words_for_those_who_cannot_see_them():
