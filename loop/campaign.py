@@ -131,4 +131,3 @@ class Campaign:
             if not np.isfinite(values).all():
                 return f"array {name!r} holds values that are not finite"
         return ""
-

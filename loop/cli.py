@@ -40,7 +40,9 @@ Source = Annotated[str, typer.Argument(metavar="CONFIG_OR_PRESET", help="A YAML 
 Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Trials in all, initial and earlier ones included.")]
 ExecutorName = Annotated[str | None, typer.Option("--executor", help="Where measurements run: local or ray.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Measurements at the same time, with ray.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key, e.g. acquisition=ucb; repeatable.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key, e.g. acquisition=ucb; repeatable.")
+]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random stream.")]
 
 
@@ -84,7 +86,7 @@ def status(store: Store, as_json: Annotated[bool, typer.Option("--json", help="P
 
     facts = campaign_status(store)
     if as_json:
-        print(json.dumps(facts))  # noqa: T201 - plain, for other programs
+        print(json.dumps(facts))
     else:
         _out.print(status_table(facts))
 
@@ -112,7 +114,7 @@ def init(preset: Annotated[str, typer.Argument(help="Name of a preset.")]) -> No
     """Print a preset as YAML, to start a configuration of one's own: latentloop init quick > campaign.yaml."""
     from .config import preset_text
 
-    print(preset_text(preset), end="")  # noqa: T201 - plain, for a file
+    print(preset_text(preset), end="")
 
 
 @app.command()
@@ -120,7 +122,7 @@ def schema() -> None:
     """Print the JSON Schema of configurations."""
     from .config import CampaignConfig
 
-    print(json.dumps(CampaignConfig.model_json_schema(), indent=2))  # noqa: T201 - plain, for a file
+    print(json.dumps(CampaignConfig.model_json_schema(), indent=2))
 
 
 @app.command("ground-truth")
@@ -198,7 +200,9 @@ def _watching() -> Iterator[tuple["TerminalObserver", "StopFlag"]]:
 def _finish(history: "History", store: Path, report_path: Path | None) -> None:
     """Say how a session ended; with a report if one is asked for."""
     counts = ", ".join(f"{number} {word}" for word, number in history.counts().items()) or "none"
-    _out.print(f"{history.last_session} after {len(history.trials)} of {history.budget} trials ({counts}), {history.seconds:.1f} s", markup=False)
+    _out.print(
+        f"{history.last_session} after {len(history.trials)} of {history.budget} trials ({counts}), {history.seconds:.1f} s", markup=False
+    )
     best = history.incumbent
     if best is None:
         _out.print("incumbent: none; no trial has completed")

@@ -68,7 +68,9 @@ class LatentConfig(_Section):
     model: Annotated[Choice, _choice(LATENT_MODELS)] = Field(default_factory=lambda: Choice(name="vae"), validate_default=True)
     quantile: float = Field(0.0, ge=0, lt=0.5, description="The box spans the quantiles [q, 1 - q] of the encoded trajectories, per axis.")
     margin: float = Field(0.0, ge=0, le=10, description="Widens the box on every side by this share of its width.")
-    box: tuple[tuple[float, float], ...] | None = Field(None, description="The box itself, a [low, high] per latent dimension; overrides the two above.")
+    box: tuple[tuple[float, float], ...] | None = Field(
+        None, description="The box itself, a [low, high] per latent dimension; overrides the two above."
+    )
 
     @model_validator(mode="after")
     def _box_in_order(self) -> "LatentConfig":
@@ -219,7 +221,9 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     if len(parts) == 1 and parts[0] not in CampaignConfig.model_fields:
         places = _leaves().get(parts[0], [])
         if len(places) > 1:
-            raise ConfigError(f"--set {override!r}: {parts[0]!r} occurs more than once; say {' or '.join('.'.join(place) for place in places)}")
+            raise ConfigError(
+                f"--set {override!r}: {parts[0]!r} occurs more than once; say {' or '.join('.'.join(place) for place in places)}"
+            )
         if not places:
             raise ConfigError(f"--set {override!r}: unknown key {parts[0]!r}; {_known_keys(())}")
         parts = places[0]

@@ -34,7 +34,9 @@ class TrainedModel:
         return restore_model(self.data)
 
 
-def train(config: CampaignConfig, trajectories: TrajectorySet, version: int, n_threads: int, progress: Progress | None = None) -> TrainedModel:
+def train(
+    config: CampaignConfig, trajectories: TrajectorySet, version: int, n_threads: int, progress: Progress | None = None
+) -> TrainedModel:
     """Train the configured latent model on the trajectories.
 
     Args:

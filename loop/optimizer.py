@@ -216,7 +216,9 @@ class Optimizer:
             noise=state["noise"],
             goal=state["goal"],
         )
-        made.restore(n_asked=state["n_asked"], x=state["x"], y=state["y"], pending=state["pending"], y_var=state["y_var"], spent=state["spent"])
+        made.restore(
+            n_asked=state["n_asked"], x=state["x"], y=state["y"], pending=state["pending"], y_var=state["y_var"], spent=state["spent"]
+        )
         return made
 
     def restore(
@@ -288,11 +290,13 @@ class Optimizer:
 
     def _free_candidates(self, n: int) -> npt.NDArray[np.int64]:
         """Return the rows of the candidates that were neither asked nor told nor discarded; at least n, or an error."""
-        assert self.candidates is not None  # noqa: S101 - called for fixed candidates only
+        assert self.candidates is not None
         taken = {row.tobytes() for part in (self._x, self._pending, self._spent) for row in part}
         free = np.array([index for index, row in enumerate(self.candidates) if row.tobytes() not in taken], dtype=np.int64)
         if len(free) < n:
-            raise CandidatesExhaustedError(f"{n} candidates asked for, {len(free)} of {len(self.candidates)} are left; give more, or stop here")
+            raise CandidatesExhaustedError(
+                f"{n} candidates asked for, {len(free)} of {len(self.candidates)} are left; give more, or stop here"
+            )
         return free
 
     def _checked_points(self, X: npt.ArrayLike) -> FloatArray:
@@ -305,7 +309,9 @@ class Optimizer:
         slack = 1e-9 * (high - low)
         outside = ((x < low - slack) | (x > high + slack)).any(axis=1)
         if outside.any():
-            raise ValueError(f"point {x[outside][0].tolist()} lies outside the box {self.bounds.tolist()}; widen the bounds, or leave it out")
+            raise ValueError(
+                f"point {x[outside][0].tolist()} lies outside the box {self.bounds.tolist()}; widen the bounds, or leave it out"
+            )
         return x
 
     def _forget_pending(self, x: FloatArray) -> None:

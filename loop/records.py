@@ -168,7 +168,9 @@ class TrajectorySet:
             )
         bad = np.flatnonzero(~np.isfinite(self.values).reshape(len(self.values), -1).all(axis=1))
         if len(bad):
-            raise ConfigError(f"{len(bad)} training trajectories are not finite, the first is row {bad[0]}; leave them out or fill the gaps")
+            raise ConfigError(
+                f"{len(bad)} training trajectories are not finite, the first is row {bad[0]}; leave them out or fill the gaps"
+            )
         if self.times.shape != (self.values.shape[1],):
             raise ConfigError(f"{len(self.times)} times do not fit trajectories of {self.values.shape[1]} steps")
         if not (np.diff(self.times) > 0).all():

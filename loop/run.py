@@ -20,7 +20,7 @@ from .executors.worker import EvaluatorSpec
 from .latent_training import TrainedModel, describe, latent_space, train
 from .optimizer import environment
 from .protocols import Executor
-from .records import EvaluatorKind, Trial, TrajectorySet, TrialState
+from .records import EvaluatorKind, TrajectorySet, Trial, TrialState
 from .registry import EXECUTORS
 from .store.campaign_store import CampaignStore
 from .store.history import History
@@ -206,9 +206,7 @@ def _work(
     return Controller(campaign, store, executor, config.executor.batch, observer).run(should_stop)
 
 
-def _train_first(
-    store: CampaignStore, config: CampaignConfig, trajectories: TrajectorySet, executor: Executor, observer: Observer
-) -> None:
+def _train_first(store: CampaignStore, config: CampaignConfig, trajectories: TrajectorySet, executor: Executor, observer: Observer) -> None:
     """Train version 0 of the latent model and store it."""
     observer.stage(f"training the latent model ({config.latent.model.name})")
     if config.trajectories.file is not None:

@@ -51,7 +51,7 @@ def load_trajectories(config: CampaignConfig) -> TrajectorySet:
         family = FAMILIES.create(source.family.name, source.family.parameters)
         values = np.asarray(family.draw(source.n, generator(config.seed, "trajectories")), dtype=np.float64)
         return _with_names(values, np.asarray(family.times, dtype=np.float64), source, source.unit, source.channels)
-    assert source.file is not None  # noqa: S101 - the configuration has checked it
+    assert source.file is not None
     path = Path(source.file)
     if not path.exists():
         raise ConfigError(f"trajectories.file: there is no {path}")

@@ -6,9 +6,6 @@ processes with two threads each on two cores train a variational autoencoder som
 
 from .errors import ParameterError
 
-_limits: list[object] = []
-"""The limiter in force. It restores the old limits when it is collected, hence it is kept."""
-
 
 def set_threads(n: int) -> None:
     """Set the threads of PyTorch and of every loaded BLAS and OpenMP library of this process.
@@ -25,4 +22,4 @@ def set_threads(n: int) -> None:
     if n < 1:
         raise ParameterError(f"the number of threads is {n}; it must be at least 1")
     torch.set_num_threads(n)
-    _limits[:] = [threadpool_limits(limits=n)]
+    threadpool_limits(limits=n)  # not used as a context: the limits stay

@@ -71,7 +71,7 @@ class PythonEvaluator:
         """
         if self._function is None:
             self.prepare()
-        assert self._function is not None  # noqa: S101 - prepare() has set it
+        assert self._function is not None
         return measurement_from(self._function(trajectory), self.target)
 
     def close(self) -> None:

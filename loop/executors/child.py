@@ -45,8 +45,8 @@ class ChildWorker:
         try:
             if self._process is None:
                 self._start()
-            assert self._process is not None  # noqa: S101 - _start() has set it
-            assert self._process.stdin is not None  # noqa: S101 - a pipe, as _start() asked
+            assert self._process is not None
+            assert self._process.stdin is not None
             _send(self._process.stdin, job)
             outcome: Outcome = self._receive(self.spec.timeout)
         except TimeoutError:
@@ -77,7 +77,7 @@ class ChildWorker:
     def _start(self) -> None:
         environment = {**os.environ, **thread_environment(self.spec.n_threads), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "latentloop.loop.executors.child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -86,7 +86,7 @@ class ChildWorker:
             )
         except OSError as error:
             raise ExecutorError(f"cannot start a measuring process: {error}") from error
-        assert self._process.stdin is not None  # noqa: S101 - a pipe, as asked
+        assert self._process.stdin is not None
         try:
             _send(self._process.stdin, (self.spec, self.name))
             answer = self._receive(None)
@@ -97,8 +97,8 @@ class ChildWorker:
             raise answer
 
     def _receive(self, timeout: float | None) -> Any:
-        assert self._process is not None  # noqa: S101 - started
-        assert self._process.stdout is not None  # noqa: S101 - a pipe, as asked
+        assert self._process is not None
+        assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         deadline = None if timeout is None else monotonic() + timeout
         raw = b""
@@ -113,7 +113,7 @@ class ChildWorker:
             raw += part
             if needed == _LENGTH_BYTES and len(raw) >= _LENGTH_BYTES:
                 needed += int.from_bytes(raw[:_LENGTH_BYTES], "big")
-        return pickle.loads(raw[_LENGTH_BYTES:])  # noqa: S301 - from our own child
+        return pickle.loads(raw[_LENGTH_BYTES:])
 
     def _kill(self) -> int | None:
         """End the child and everything that it started; return its exit code."""
@@ -140,7 +140,7 @@ def _read(pipe: IO[bytes]) -> Any:
     head = pipe.read(_LENGTH_BYTES)
     if len(head) < _LENGTH_BYTES:
         raise EOFError
-    return pickle.loads(pipe.read(int.from_bytes(head, "big")))  # noqa: S301 - from our own parent
+    return pickle.loads(pipe.read(int.from_bytes(head, "big")))
 
 
 def main() -> None:

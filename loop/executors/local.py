@@ -45,7 +45,7 @@ class LocalExecutor:
         jobs = self._queue.popleft()
         if self._child is not None:
             return [self._child.measure(job) for job in jobs]
-        assert self._worker is not None  # noqa: S101 - one of the two is there
+        assert self._worker is not None
         return self._worker.measure(jobs)
 
     def run(self, function: Callable[..., Result], *arguments: Any, progress: Progress | None = None) -> Result:

@@ -40,7 +40,7 @@ class _WorkerActor:
         return os.getpid()
 
     def measure(self, trials: Sequence[int], trajectories: FloatArray) -> list[Outcome]:
-        assert self._worker is not None  # noqa: S101 - ready() came first
+        assert self._worker is not None
         return self._worker.measure([Job(trial, trajectory) for trial, trajectory in zip(trials, trajectories, strict=True)])
 
 
@@ -229,4 +229,3 @@ class RayExecutor:
 def _failed(call: _Call, reason: str) -> list[Outcome]:
     seconds = monotonic() - call.started
     return [Outcome(job.trial, Failure(reason, is_unknown=True), seconds, "ray") for job in call.jobs]
-

@@ -148,7 +148,7 @@ class CampaignStore:
 
     def write_payload(self, trial: int, arrays: Mapping[str, FloatArray]) -> None:
         """Write a trial's arrays (its trajectory, its fields) before the event that refers to them."""
-        assert self._projection is not None, "project() first"  # noqa: S101 - programming error
+        assert self._projection is not None, "project() first"
         for name, values in arrays.items():
             self._projection.write_payload(trial, name, np.asarray(values, dtype=np.float64))
 
@@ -205,7 +205,11 @@ class CampaignStore:
         group = root["trajectories"]
         attributes = group.attrs
         return TrajectorySet(
-            np.asarray(group["values"][:]), np.asarray(group["time"][:]), attributes["unit"], attributes["time_unit"], tuple(attributes["channels"])
+            np.asarray(group["values"][:]),
+            np.asarray(group["time"][:]),
+            attributes["unit"],
+            attributes["time_unit"],
+            tuple(attributes["channels"]),
         )
 
     def times(self) -> FloatArray:
@@ -243,5 +247,3 @@ class CampaignStore:
                 f"{self.path} is of format {found[0]} version {found[1]}, this latentloop reads {FORMAT} version {FORMAT_VERSION}; "
                 "open it with the release that wrote it"
             )
-
-

@@ -23,11 +23,15 @@ def read_trajectories(path: Path) -> tuple[FloatArray, FloatArray | None, str, t
         values = np.asarray(array[:], dtype=np.float64)
         times = np.asarray(group["time"][:], dtype=np.float64) if "time" in group else None
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise ConfigError(f"trajectories.file: {path} must be a Zarr group with an array `trajectory` (n, T[, channels]): {error}") from error
+        raise ConfigError(
+            f"trajectories.file: {path} must be a Zarr group with an array `trajectory` (n, T[, channels]): {error}"
+        ) from error
     return values, times, str(array.attrs.get("unit", "")), tuple(str(name) for name in array.attrs.get("channels", ()))
 
 
-def write_ground_truth(path: Path, axes: list[FloatArray], objective: FloatArray, names: tuple[str, ...], attributes: dict[str, Any]) -> None:
+def write_ground_truth(
+    path: Path, axes: list[FloatArray], objective: FloatArray, names: tuple[str, ...], attributes: dict[str, Any]
+) -> None:
     """Write an objective over a latent grid as a new Zarr group that xarray opens.
 
     Args:

@@ -71,7 +71,9 @@ class Journal:
         except FileExistsError as error:
             raise StoreLockedError(f"event {event.number} of {self.folder.parent} was written by another driver; this one stops") from error
         except OSError as error:
-            raise StoreError(f"cannot write event {event.number} to {self.folder}: {error.strerror}; what was committed before is intact") from error
+            raise StoreError(
+                f"cannot write event {event.number} to {self.folder}: {error.strerror}; what was committed before is intact"
+            ) from error
         self._next += 1
         return event
 

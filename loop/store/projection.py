@@ -40,7 +40,9 @@ def create_trials(root: zarr.Group, n_trials: int, n_latent: int, like: Trajecto
     states = {"flag_values": [int(state) for state in TrialState], "flag_meanings": " ".join(state.word for state in TrialState)}
     _column(group, "state", n_trials, "uint8", 0, states)
     _column(group, "model_version", n_trials, "int32", -1, {"description": "version of the latent model"})
-    _column(group, "acquisition", n_trials, "uint8", 0, {"names": ["", "initial"], "description": "index into names: what proposed the trial"})
+    _column(
+        group, "acquisition", n_trials, "uint8", 0, {"names": ["", "initial"], "description": "index into names: what proposed the trial"}
+    )
     _column(group, "worker", n_trials, "uint8", 0, {"names": [""], "description": "index into names: what measured the trial"})
     for name, (scalar_unit, description) in _SCALARS.items():
         _column(group, name, n_trials, "float64", np.nan, {"unit": scalar_unit, "description": description})
@@ -62,7 +64,7 @@ class Projection:
 
     def __init__(self, root: zarr.Group, n_trials: int, trials: list[Trial]) -> None:
         group = root["trials"]
-        assert isinstance(group, zarr.Group)  # noqa: S101 - made by create_trials
+        assert isinstance(group, zarr.Group)
         self._group = group
         self._arrays: dict[str, Any] = {name: array for name, array in group.arrays() if name != "time"}
         for array in self._arrays.values():
@@ -116,12 +118,16 @@ class Projection:
                 dimensions = tuple(f"{name}_{axis}" for axis in range(values.ndim))
                 array = self._arrays[name] = _payload(self._group, name, self._length, values.shape, dimensions, 1, {})
             if array.shape[1:] != values.shape:
-                raise ShapeMismatchError(f"array {name!r} of trial {trial} has shape {values.shape}, that of earlier trials {array.shape[1:]}")
+                raise ShapeMismatchError(
+                    f"array {name!r} of trial {trial} has shape {values.shape}, that of earlier trials {array.shape[1:]}"
+                )
             array[trial] = values
         except ShapeMismatchError:
             raise
         except OSError as error:
-            raise StoreError(f"cannot write {name} of trial {trial}: {error.strerror or error}; what was committed before is intact") from error
+            raise StoreError(
+                f"cannot write {name} of trial {trial}: {error.strerror or error}; what was committed before is intact"
+            ) from error
 
     def flush(self) -> None:
         """Write every changed chunk of the columns."""

@@ -145,8 +145,8 @@ def finish(network: VAENetwork, data: Tensor, sigma: float, generator: torch.Gen
             gram += features.T @ features / n_draws
             moment += features.T @ residual.double() / n_draws
         step = torch.linalg.solve(gram + sigma**2 * torch.eye(width, dtype=torch.float64), moment).to(data.dtype)
-        network.output.weight += step[:-1].T
-        network.output.bias += step[-1]
+        network.output.weight.add_(step[:-1].T)
+        network.output.bias.add_(step[-1])
 
 
 def elbo_terms(network: VAENetwork, rows: Tensor, sigma: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

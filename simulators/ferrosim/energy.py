@@ -141,7 +141,7 @@ def _coupling_energy(parameters: FerroSimParameters, p: FloatArray) -> FloatArra
             bond = 0.5 * (coupling + np.roll(coupling, (-i, -j), axis=(0, 1)))
             if parameters.boundary == "open":
                 bond[n - i :] = 0.0
-                bond[:, n - j :] = 0.0 if j > 0 else bond[:, n - j :]
+                bond[:, n - max(0, j) :] = 0.0
                 bond[:, : max(0, -j)] = 0.0
             total += (bond * ((p - there) ** 2).sum(axis=-1)).sum(axis=(-2, -1))
     return np.asarray(total)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numba
 
-from .lanes import clip, load, splat, store
+from .lanes import clip, load, splat, store, store_transposed
 
 
 @numba.njit(nogil=True, cache=True)
@@ -54,6 +54,26 @@ def scatter_state(state: Any, first: int, interior: Any, states: Any, lanes: int
         for lane in range(count):
             states[first + lane, s, 0] = state[2 * interior[s] * lanes + lane]
             states[first + lane, s, 1] = state[(2 * interior[s] + 1) * lanes + lane]
+
+
+@numba.njit(nogil=True, cache=True)
+def record_frame(state: Any, first: int, interior: Any, frames: Any, index: int, lanes: int) -> None:
+    """Write the padded lattice of registers to rows first... of frames (S, F, n * n, 2), at frame `index`."""
+    n_runs, n_frames, n_sites = frames.shape[0], frames.shape[1], frames.shape[2]
+    if first + lanes > n_runs:
+        scatter_state(state, first, interior, frames[:, index], lanes)
+        return
+    flat = frames.reshape(frames.size)
+    n = round(n_sites**0.5)
+    per_row = 2 * n // lanes  # squares of registers; what is left of a row goes number by number
+    for i in range(n):
+        register = 2 * interior[i * n]
+        offset = ((first * n_frames + index) * n_sites + i * n) * 2
+        for k in range(per_row):
+            store_transposed(state, register + k * lanes, flat, offset + k * lanes, 2 * n_frames * n_sites)
+        for k in range(per_row * lanes, 2 * n):
+            for lane in range(lanes):
+                flat[offset + 2 * n_frames * n_sites * lane + k] = state[(register + k) * lanes + lane]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -119,7 +139,7 @@ def sweep_blocks(
         store(total, 0, mean_x)
         store(total, 1, mean_y)
         if every > 0:
-            scatter_state(state, first, interior, frames[:, 0], lanes)
+            record_frame(state, first, interior, frames, 0, lanes)
         for t in range(1, n_steps):
             refresh_halo(state, wrap)
             step_x, step_y = splat(steps[t] * constants[4]), splat(steps[t])
@@ -154,6 +174,6 @@ def sweep_blocks(
             store(total, 2 * t, mean_x)
             store(total, 2 * t + 1, mean_y)
             if every > 0 and t % every == 0:
-                scatter_state(state, first, interior, frames[:, t // every], lanes)
+                record_frame(state, first, interior, frames, t // every, lanes)
         scatter_totals(total, first, totals, lanes)
         scatter_state(state, first, interior, last, lanes)

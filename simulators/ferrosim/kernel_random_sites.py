@@ -11,7 +11,7 @@ from typing import Any
 
 import numba
 
-from .kernel import gather_field, gather_state, refresh_halo, scatter_state, scatter_totals
+from .kernel import gather_field, gather_state, record_frame, refresh_halo, scatter_state, scatter_totals
 from .lanes import clip, load, splat, store
 
 
@@ -72,7 +72,7 @@ def random_sites_blocks(
         store(total, 0, total_x)
         store(total, 1, total_y)
         if every > 0:
-            scatter_state(stored, first, interior, frames[:, 0], lanes)
+            record_frame(stored, first, interior, frames, 0, lanes)
         for t in range(1, n_steps):
             refresh_halo(stored, wrap)
             step_x, step_y = splat(steps[t] * constants[4]), splat(steps[t])
@@ -95,14 +95,14 @@ def random_sites_blocks(
                     x, y = load(accumulated, here), load(accumulated, here + 1)
                     clipped_x, clipped_y = clip(x, bound), clip(y, bound)
                     x2, y2 = clipped_x * clipped_x, clipped_y * clipped_y
-                    d_x = step_x * (field_x + splat(site[here]) + weight * sum_x - clipped_x * (linear + c3 * x2 + c12 * y2))
-                    d_y = step_y * (field_y + splat(site[here + 1]) + weight * sum_y - clipped_y * (linear + c3 * y2 + c12 * x2))
-                    x, y = x + d_x, y + d_y
+                    rate_x = field_x + splat(site[here]) + weight * sum_x - clipped_x * (linear + c3 * x2 + c12 * y2)
+                    rate_y = field_y + splat(site[here + 1]) + weight * sum_y - clipped_y * (linear + c3 * y2 + c12 * x2)
+                    x, y = x + step_x * rate_x, y + step_y * rate_y
                     store(accumulated, here, x)
                     store(accumulated, here + 1, y)
-                    store(coming, 2 * k, x + d_x)
-                    store(coming, 2 * k + 1, y + d_y)
-                    change_x, change_y = change_x + d_x, change_y + d_y
+                    store(coming, 2 * k, x + step_x * rate_x)
+                    store(coming, 2 * k + 1, y + step_y * rate_y)
+                    change_x, change_y = change_x + rate_x, change_y + rate_y
                 computed = end
                 end = n_moving if is_last or t == 1 else bands[band, 1]
                 for k in range(moved, end):
@@ -118,13 +118,13 @@ def random_sites_blocks(
                 followed = end
             coming, before = before, coming
             # Compensated: a thousand rounded sums would cost the last three digits.
-            change_x, change_y = change_x - lost_x, change_y - lost_y
+            change_x, change_y = step_x * change_x - lost_x, step_y * change_y - lost_y
             new_x, new_y = total_x + change_x, total_y + change_y
             lost_x, lost_y = (new_x - total_x) - change_x, (new_y - total_y) - change_y
             total_x, total_y = new_x, new_y
             store(total, 2 * t, total_x)
             store(total, 2 * t + 1, total_y)
             if every > 0 and t % every == 0:
-                scatter_state(stored, first, interior, frames[:, t // every], lanes)
+                record_frame(stored, first, interior, frames, t // every, lanes)
         scatter_totals(total, first, totals, lanes)
         scatter_state(stored, first, interior, last, lanes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numba
 
-from .kernel import gather_field, gather_state, refresh_halo, scatter_state, scatter_totals
+from .kernel import gather_field, gather_state, record_frame, refresh_halo, scatter_state, scatter_totals
 from .lanes import clip, load, splat, store
 
 
@@ -51,7 +51,7 @@ def runge_kutta_blocks(
         state[:] = 0
         gather_state(initial, first, interior, state, lanes)
         if every > 0:
-            scatter_state(state, first, interior, frames[:, 0], lanes)
+            record_frame(state, first, interior, frames, 0, lanes)
         for t in range(n_steps):
             mean_x = mean_y = weighted_x = weighted_y = splat(zero)
             for k in range(interior.shape[0]):
@@ -66,7 +66,7 @@ def runge_kutta_blocks(
             store(total, 2 * t, mean_x)
             store(total, 2 * t + 1, mean_y)
             if every > 0 and t % every == 0 and t > 0:
-                scatter_state(state, first, interior, frames[:, t // every], lanes)
+                record_frame(state, first, interior, frames, t // every, lanes)
             if t == n_steps - 1:
                 break
             step = steps[t + 1]

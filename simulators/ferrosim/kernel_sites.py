@@ -9,7 +9,7 @@ from typing import Any
 
 import numba
 
-from .kernel import gather_field, gather_state, refresh_halo, scatter_state, scatter_totals
+from .kernel import gather_field, gather_state, record_frame, refresh_halo, scatter_state, scatter_totals
 from .lanes import clip, load, splat, store
 
 
@@ -73,7 +73,7 @@ def site_blocks(
         store(total, 0, total_x)
         store(total, 1, total_y)
         if every > 0:
-            scatter_state(stored, first, interior, frames[:, 0], lanes)
+            record_frame(stored, first, interior, frames, 0, lanes)
         for t in range(1, n_steps):
             refresh_halo(stored, wrap)
             mean_x, mean_y = total_x * inverse, total_y * inverse
@@ -128,6 +128,6 @@ def site_blocks(
             store(total, 2 * t, total_x)
             store(total, 2 * t + 1, total_y)
             if every > 0 and t % every == 0:
-                scatter_state(stored, first, interior, frames[:, t // every], lanes)
+                record_frame(stored, first, interior, frames, t // every, lanes)
         scatter_totals(total, first, totals, lanes)
         scatter_state(stored, first, interior, last, lanes)

@@ -23,6 +23,7 @@ LANE_BYTES: Final = 64
 """Width of one register of lanes in bytes: the widest that processors have today (AVX-512), and a cache line."""
 
 _CONTRACT: Final = ("contract", "nsz")
+_FLOATS: Final = {64: ir.DoubleType(), 32: ir.FloatType()}
 
 
 def lane_count(dtype: npt.DTypeLike) -> int:
@@ -62,7 +63,7 @@ class LanesType(types.Type):
 
     def vector(self) -> ir.VectorType:
         """The LLVM type behind it."""
-        return ir.VectorType(ir.DoubleType() if self.element.bitwidth == 64 else ir.FloatType(), self.count)
+        return ir.VectorType(_FLOATS[self.element.bitwidth], self.count)
 
 
 @register_model(LanesType)
@@ -122,6 +123,39 @@ def _clip(_typing_context: Any, value: Any, _bound: Any) -> Any:
     return value(value, value), generate
 
 
+def _store_transposed(_typing_context: Any, buffer: Any, _index: Any, target: Any, _offset: Any, _stride: Any) -> Any:
+    lanes = LanesType(buffer.dtype)
+    out = lanes.vector() if target.dtype == lanes.element else ir.VectorType(_FLOATS[target.dtype.bitwidth], lanes.count)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        first = _address(context, builder, signature.args[0], arguments[0], arguments[1], lanes)
+        steps = [ir.Constant(arguments[1].type, k) for k in range(lanes.count)]
+        rows = [builder.load(builder.gep(first, [step], inbounds=True), align=LANE_BYTES) for step in steps]
+        _transpose(builder, rows)
+        place = builder.gep(context.make_array(signature.args[2])(context, builder, arguments[2]).data, [arguments[3]], inbounds=True)
+        for row in rows:
+            value = row if out == row.type else (builder.fptrunc if target.dtype.bitwidth == 32 else builder.fpext)(row, out)
+            builder.store(value, builder.bitcast(place, out.as_pointer()), align=target.dtype.bitwidth // 8)
+            place = builder.gep(place, [arguments[4]], inbounds=True)
+        return context.get_dummy_value()
+
+    return types.void(buffer, types.intp, target, types.intp, types.intp), generate
+
+
+def _transpose(builder: Any, rows: list[Any]) -> None:
+    """Transpose a square of registers in place, by exchanging blocks of 1, 2, 4, ... (Eklundh, 10.1109/T-C.1972.223584)."""
+    n, distance = len(rows), 1
+    while distance < n:
+        upper = [c if not c & distance else n + c - distance for c in range(n)]
+        lower = [c + distance if not c & distance else n + c for c in range(n)]
+        masks = [ir.Constant(ir.VectorType(ir.IntType(32), n), mask) for mask in (upper, lower)]
+        for i in range(n):
+            if not i & distance:
+                pair = rows[i], rows[i + distance]
+                rows[i], rows[i + distance] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+        distance *= 2
+
+
 def _arithmetic(symbol: Any, instruction: str) -> None:
     """Teach Numba that `symbol` between two registers is one vector instruction."""
 
@@ -147,3 +181,6 @@ splat: Any = intrinsic(_splat_number)
 """`splat(s)`: the number s in every lane, as many lanes as its type has."""
 clip: Any = intrinsic(_clip)
 """`clip(v, b)`: every lane held in [-b, b]; NaN stays NaN."""
+store_transposed: Any = intrinsic(_store_transposed)
+"""`store_transposed(buffer, k, target, offset, stride)`: of as many registers from the k-th on as there are lanes, write each
+lane's numbers in a row to target[offset:], the next lane's `stride` further on, in the precision of the target."""

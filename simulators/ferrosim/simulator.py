@@ -22,6 +22,8 @@ from .stability import check_stability, instability, largest_stable_step
 
 FloatArray = npt.NDArray[np.float64]
 
+_PRECISIONS = (np.dtype(np.float64), np.dtype(np.float32))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PolarizationHistory:
@@ -31,8 +33,8 @@ class PolarizationHistory:
     """Stored state at the last time (S, n, n, 2)."""
     total_polarization: FloatArray
     """Sum over sites at every time (S, T, 2); of the accumulated state under `random_sites`."""
-    frames: FloatArray | None
-    """Stored states at times 0, k, 2k, ... (S, ceil(T / k), n, n, 2), or None."""
+    frames: FloatArray | npt.NDArray[np.float32] | None
+    """Stored states at times 0, k, 2k, ... (S, ceil(T / k), n, n, 2), or None; float64 unless asked for otherwise."""
     times: FloatArray
     """Time points (T,)."""
     frames_every: int | None = None
@@ -64,7 +66,7 @@ class FerroSim:
     def __init__(self, parameters: FerroSimParameters, n_threads: int = 1, dtype: npt.DTypeLike = np.float64) -> None:
         if n_threads < 1:
             raise ParameterError(f"n_threads is {n_threads}; at least one thread is needed")
-        if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
+        if np.dtype(dtype) not in _PRECISIONS:
             raise ParameterError(f"dtype is {np.dtype(dtype)}; known are float64 and float32")
         self._parameters = parameters
         self._n_threads = n_threads
@@ -80,16 +82,19 @@ class FerroSim:
     def prepare(self) -> "FerroSim":
         """Compile, or load from disk, all that a run needs; a worker calls this once before its first run."""
         calm = np.zeros((2, 2))
-        FerroSim(replace(self._parameters, times=as_array(self._parameters.times)[:2]), dtype=self._dtype)._simulate(calm[None], None)
+        FerroSim(replace(self._parameters, times=as_array(self._parameters.times)[:2]), dtype=self._dtype)._simulate(calm[None])
         return self
 
-    def simulate(self, field: npt.ArrayLike, *, frames_every: int | None = None) -> PolarizationHistory:
+    def simulate(
+        self, field: npt.ArrayLike, *, frames_every: int | None = None, frames_dtype: npt.DTypeLike = np.float64
+    ) -> PolarizationHistory:
         """Run one trajectory or a batch of them.
 
         Args:
             field: applied field (T, 2) or (S, T, 2), x and y, in units of Ec; T is the number of `parameters.times`.
                 Row t drives the step from t-1 to t (Euler: row 0 is not used).
             frames_every: keep every so-manieth state; None: only the last.
+            frames_dtype: float64, or float32 for half the memory and, where memory is what takes the time, half the time.
 
         Returns:
             The history, with S = 1 for a single trajectory.
@@ -97,27 +102,31 @@ class FerroSim:
         Raises:
             TrajectoryError: wrong shape, wrong number of steps, a value that is not finite.
             InstabilityError: the time step is too large; `largest_stable_step` says how large it may be.
-            SimulationError: frames_every below 1, or initial states for another number of trajectories.
+            SimulationError: frames_every below 1, another dtype, or initial states for another number of trajectories.
         """
         fields = self._checked_field(field)
         if frames_every is not None and frames_every < 1:
             raise SimulationError(f"frames_every is {frames_every}; it must be at least 1, or None for no frames")
+        if np.dtype(frames_dtype) not in _PRECISIONS:
+            raise SimulationError(f"frames_dtype is {np.dtype(frames_dtype)}; known are float64 and float32")
         n_initial = len(self._initial())
         if n_initial not in (1, len(fields)):
             raise SimulationError(f"initial_polarization holds {n_initial} states for {len(fields)} trajectories; give one, or as many")
         check_stability(self._parameters, self._lattice, fields)
-        return self._simulate(fields, frames_every)
+        return self._simulate(fields, frames_every, np.dtype(frames_dtype))
 
     def largest_stable_step(self, field: npt.ArrayLike) -> float:
         """The largest time step that is safe for all these trajectories, (T, 2) or (S, T, 2) in units of Ec."""
         fields = self._checked_field(field)
         return min(largest_stable_step(self._parameters, self._lattice, one) for one in fields)
 
-    def _simulate(self, fields: FloatArray, frames_every: int | None) -> PolarizationHistory:
+    def _simulate(
+        self, fields: FloatArray, frames_every: int | None = None, frames_dtype: npt.DTypeLike = np.float64
+    ) -> PolarizationHistory:
         n, (n_runs, n_steps, _) = self._parameters.lattice_size, fields.shape
         totals, last = np.empty((n_runs, n_steps, 2)), np.empty((n_runs, n * n, 2))
         n_frames = 0 if frames_every is None else -(-n_steps // frames_every)
-        frames = np.empty((n_runs, n_frames, n * n, 2))
+        frames = np.empty((n_runs, n_frames, n * n, 2), dtype=frames_dtype)
         n_blocks = -(-n_runs // lane_count(self._dtype))
         n_shares = min(self._n_threads, n_blocks)
         bounds = np.linspace(0, n_blocks, n_shares + 1).astype(np.int64)

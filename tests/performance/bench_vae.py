@@ -2,7 +2,8 @@
 
 Both train 900-128-128-2 on the published 7,500 trajectories, one thread, in this process. The quality is the negative ELBO per sample,
 computed for both by the same function on all trajectories; that evaluation is not counted for either. pyroVED is measured epoch by
-epoch, and its clock stops at the first epoch that reaches the goal; ours runs its whole default training, all of it counted.
+epoch, with the publication's settings; its clock stops at the first epoch that reaches the goal, or after the published 75 epochs, which
+do not reach it from every seed. Ours runs its whole default training, all of it counted.
 
 pyroVED is not on the path by default: `pip install pyro-ppl` and `pip install --no-deps pyroved`.
 """
@@ -17,14 +18,12 @@ import types
 
 import numpy as np
 import torch
-
 from latentloop.models.latent import VAE
 from latentloop.models.threads import set_threads
 from latentloop.simulators.trajectories import published_trajectories
 
 GOAL = -1171.6
 PUBLISHED_EPOCHS = 75
-MAX_EPOCHS = 120
 SIGMA = 0.1
 SEEDS = range(5)
 PLOTTING = ("torchvision", "torchvision.utils", "matplotlib", "matplotlib.pyplot", "matplotlib.gridspec")
@@ -64,15 +63,14 @@ def ours(X: np.ndarray, seed: int) -> tuple[float, float]:
     return seconds, negative_elbo(mean, std, lambda z: torch.from_numpy(model.decode(z.numpy())), torch.from_numpy(X))
 
 
-def theirs(pyroved: types.ModuleType, X: np.ndarray) -> tuple[float, int, float, float]:
-    """Seconds of training until the goal, epochs, quality, and seconds of the published 75 epochs."""
+def theirs(pyroved: types.ModuleType, X: np.ndarray) -> tuple[float, int, float]:
+    """Seconds of training until the goal, or for all published epochs where it is not reached; epochs; quality."""
     rows = torch.from_numpy(X).float()
     model = pyroved.models.iVAE((X.shape[1],), latent_dim=2, sampler_d="gaussian", sigmoid_d=False, decoder_sig=SIGMA, seed=1, device="cpu")
     loader = pyroved.utils.init_dataloader(rows, batch_size=64)
     trainer = pyroved.trainers.SVItrainer(model, lr=1e-3, device="cpu")
-    seconds, quality, published, reached = 0.0, math.inf, math.nan, math.nan
-    epoch = 0
-    while epoch < MAX_EPOCHS and (math.isnan(reached) or math.isnan(published)):
+    seconds, quality, epoch = 0.0, math.inf, 0
+    while epoch < PUBLISHED_EPOCHS and quality > GOAL:
         start = time.perf_counter()
         trainer.step(loader)
         seconds += time.perf_counter() - start
@@ -80,13 +78,7 @@ def theirs(pyroved: types.ModuleType, X: np.ndarray) -> tuple[float, int, float,
         with torch.no_grad():
             mean, std = model.encoder_z(rows)
             quality = negative_elbo(mean, std, model.decoder, rows)
-        if quality <= GOAL and math.isnan(reached):
-            reached, n_epochs = seconds, epoch
-        if epoch == PUBLISHED_EPOCHS:
-            published = seconds
-    if math.isnan(reached):
-        reached, n_epochs = seconds, epoch
-    return reached, n_epochs, quality, published
+    return seconds, epoch, quality
 
 
 def main() -> None:
@@ -103,15 +95,14 @@ def main() -> None:
     if measured is None:
         report("VAE training against pyroVED", None, "x", ">= 3", False, HOW_TO_INSTALL)
         return
-    reached, n_epochs, quality, published = measured
+    reached, n_epochs, quality = measured
     report(
         "VAE training against pyroVED, time to the published ELBO",
         reached / seconds,
         "x",
         ">= 3",
         reached / seconds >= 3 and worst <= GOAL,
-        f"ours {seconds:.1f} s, pyroVED {reached:.1f} s for {n_epochs} epochs; its {PUBLISHED_EPOCHS} published epochs {published:.1f} s"
-        + ("" if quality <= GOAL else f" and it only reached {quality:.1f}"),
+        f"ours {seconds:.1f} s (median of {len(runs)}), pyroVED {reached:.1f} s for {n_epochs} epochs, which end at {quality:.1f}",
     )
 
 

@@ -116,6 +116,8 @@ def test_an_instability_survives_the_way_between_processes():
 def test_odd_requests_are_refused():
     with pytest.raises(SimulationError, match="frames_every"):
         FerroSim(SMALL).simulate(np.zeros((30, 2)), frames_every=0)
+    with pytest.raises(SimulationError, match="float16"):
+        FerroSim(SMALL).simulate(np.zeros((30, 2)), frames_every=1, frames_dtype=np.float16)
     with pytest.raises(SimulationError, match="3 states for 2 trajectories"):
         FerroSim(replace(SMALL, initial_polarization=np.zeros((3, 4, 4, 2)))).simulate(np.zeros((2, 30, 2)))
     with pytest.raises(ParameterError, match="n_threads"):

@@ -35,6 +35,7 @@ def models(draw, updates=("synchronous", "random_sites"), **fixed):
             "times": np.concatenate([[0.0], np.cumsum(steps)]),
             "neighbour_radius": radius,
             "update": update,
+            "boundary": draw(st.sampled_from(["open", "periodic"])),
             "update_seed": draw(st.integers(0, 2**32 - 1)) if update == "random_sites" else None,
             **fixed,
         }
@@ -51,6 +52,56 @@ def test_the_kernel_agrees_with_the_reference(case):
         states, totals = reference.simulate(parameters, fields[s])
         np.testing.assert_allclose(history.frames[s], states, rtol=0, atol=1e-12)
         np.testing.assert_allclose(history.total_polarization[s], totals, rtol=0, atol=1e-12)
+
+
+@QUICK
+@given(models(updates=("synchronous",), rule="clean"), st.sampled_from(["euler", "rk4"]))
+def test_the_kernel_agrees_with_the_reference_on_the_clean_rule(case, integrator):
+    parameters, fields = replace(case[0], integrator=integrator), case[1]
+    history = FerroSim(parameters).simulate(fields, frames_every=1)
+    states, totals = reference.simulate(parameters, fields[-1])
+    np.testing.assert_allclose(history.frames[-1], states, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(history.total_polarization[-1], totals, rtol=0, atol=1e-12)
+
+
+@QUICK
+@given(models(updates=("synchronous",), kinetic_coefficient=1.0, integrator="rk4"))
+def test_runge_kutta_on_the_published_rule_agrees_with_the_reference(case):
+    parameters, fields = case
+    history = FerroSim(parameters).simulate(fields)
+    states, totals = reference.simulate(parameters, fields[0])
+    np.testing.assert_allclose(history.polarization[0], states[-1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(history.total_polarization[0], totals, rtol=0, atol=1e-12)
+
+
+@QUICK
+@given(models(updates=("random_sites",), kinetic_coefficient=1.0), st.data())
+def test_the_fast_path_of_random_sites_agrees_with_the_reference(case, data):
+    parameters, fields = case
+    equal = replace(parameters, times=np.linspace(0.0, 2e-3 * (parameters.n_steps - 1), parameters.n_steps), coupling=2.0,
+                    depolarization=0.3, neighbour_radius=1.1)  # fmt: skip
+    history = FerroSim(equal).simulate(fields, frames_every=1)
+    s = data.draw(st.integers(0, len(fields) - 1))
+    states, totals = reference.simulate(equal, fields[s])
+    np.testing.assert_allclose(history.frames[s], states, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(history.total_polarization[s], totals, rtol=0, atol=1e-12)
+
+
+@QUICK
+@given(models(updates=("synchronous",), boundary="periodic"), st.sampled_from(["published", "clean"]), st.data())
+def test_translating_a_periodic_lattice_with_its_disorder_translates_the_polarization(case, rule, data):
+    parameters, fields = replace(case[0], rule=rule), case[1]
+    shift = data.draw(st.tuples(st.integers(0, 6), st.integers(0, 6)))
+
+    def move(values):
+        return np.roll(values, shift, axis=(0, 1)) if np.ndim(values) else values
+
+    moved = replace(
+        parameters,
+        **{name: move(getattr(parameters, name)) for name in ("random_field", "initial_polarization", "coupling", "depolarization")},
+    )
+    one, other = FerroSim(parameters).simulate(fields), FerroSim(moved).simulate(fields)
+    np.testing.assert_allclose(np.roll(one.polarization, shift, axis=(1, 2)), other.polarization, rtol=0, atol=1e-13)
 
 
 @QUICK
@@ -130,9 +181,9 @@ def test_a_uniaxial_lattice_moves_along_y_only(case):
 
 
 @QUICK
-@given(models(updates=("synchronous",), kinetic_coefficient=1.0), st.data())
-def test_a_run_split_in_two_and_continued_is_the_whole_run(case, data):
-    parameters, fields = case
+@given(models(updates=("synchronous",), kinetic_coefficient=1.0), st.sampled_from([("published", "euler"), ("clean", "rk4")]), st.data())
+def test_a_run_split_in_two_and_continued_is_the_whole_run(case, how, data):
+    parameters, fields = replace(case[0], rule=how[0], integrator=how[1]), case[1]
     if parameters.n_steps < 4:
         return
     cut = data.draw(st.integers(1, parameters.n_steps - 2))
@@ -152,3 +203,18 @@ def test_single_precision_stays_within_five_digits_of_double(update):
     assert single.polarization.dtype == np.float64
     np.testing.assert_allclose(single.polarization, double.polarization, rtol=0, atol=1e-5)
     np.testing.assert_allclose(curl(single.polarization), curl(double.polarization), rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n", [3, 8, 20])
+def test_frames_of_either_precision_hold_the_states_of_full_blocks_and_of_the_rest(n, dtype):
+    rng = np.random.default_rng(n)
+    parameters = FerroSimParameters(lattice_size=n, random_field=rng.normal(size=(n, n, 2)), times=np.linspace(0, 0.1, 31))
+    fields = rng.normal(0, 5, (19, 31, 2))
+    simulator = FerroSim(parameters, dtype=dtype)
+    double, single = (simulator.simulate(fields, frames_every=10, frames_dtype=d).frames for d in (np.float64, np.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_array_equal(double.astype(np.float32), single)
+    for s in (0, 7, 8, 15, 16, 18):
+        states, _ = reference.simulate(parameters, fields[s])
+        np.testing.assert_allclose(double[s], states[::10], rtol=0, atol=1e-12 if dtype is np.float64 else 1e-5)

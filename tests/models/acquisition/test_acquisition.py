@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
 from latentloop.models import CandidatesExhausted, DomainError, NotFittedError, ObservationError, ParameterError
 from latentloop.models.acquisition import ACQUISITIONS, UCB, Box, CandidateSet, LogEI, MaxVariance, Observed, Random, Thompson
 from latentloop.models.surrogates import GaussianProcess

@@ -4,12 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from scipy.integrate import quad
-from scipy.stats import norm
-
 from latentloop.models.acquisition import UCB, MaxVariance, Observed, Thompson
 from latentloop.models.acquisition.log_ei import LogEI, log_expected_improvement, log_h_function
 from latentloop.models.surrogates import GaussianProcess
+from scipy.integrate import quad
+from scipy.stats import norm
 
 BOX = np.array([[0.0, 1.0], [0.0, 1.0]])
 

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from latentloop.models.latent import VAE
 from latentloop.simulators.trajectories import published_trajectories
 

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
+from latentloop.models import NonFiniteError, NotFittedError, ParameterError, TrajectoryShapeError
+from latentloop.models.latent import PCA, VAE, LatentModel
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
-
-from latentloop.models import NonFiniteError, NotFittedError, ParameterError, TrajectoryShapeError
-from latentloop.models.latent import PCA, VAE, LatentModel
 
 SMALL = {"hidden": (16,), "epochs": 20, "batch_size": 32}
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
-
 from latentloop.models import CheckpointError
 from latentloop.models.latent import PCA, VAE, latent_model_from_bytes, load_latent_model
+from safetensors import safe_open
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from latentloop.models import ParameterError
 from latentloop.models.latent import PCA
 

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from latentloop.models import ParameterError, TrajectoryShapeError
 from latentloop.models.latent import PCA, LatentSpace
 
@@ -39,7 +38,8 @@ def test_distance_does_not_depend_on_the_units_of_a_coordinate(trajectories):
     model = PCA(2).fit(trajectories)
     Z = model.encode(trajectories)
     stretched = LatentSpace(model, Z * [1.0, 1000.0])
-    np.testing.assert_allclose(stretched.distance(Z[:9] * [1.0, 1000.0] + [0.5, 0.0]), LatentSpace(model, Z).distance(Z[:9] + [0.5, 0.0]))
+    asked = Z[:9] + np.array([0.5, 0.0])
+    np.testing.assert_allclose(stretched.distance(asked * [1.0, 1000.0]), LatentSpace(model, Z).distance(asked))
 
 
 def test_a_linear_model_is_consistent_everywhere_and_a_vae_is_not(space, trajectories):

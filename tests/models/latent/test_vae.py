@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError, validate_call
-
 from latentloop.models import ParameterError, TrainingDivergedError
 from latentloop.models.latent import VAE
 from latentloop.simulators.trajectories import published_trajectories
+from pydantic import ValidationError, validate_call
 
 SMALL = {"hidden": (16,), "epochs": 20, "batch_size": 32}
 
@@ -113,7 +112,9 @@ def test_fewer_trajectories_than_a_batch_are_trained_on(trajectories):
 
 
 def test_more_latent_dimensions_explain_more(trajectories):
-    one, four = (VAE(n_latent=d, hidden=(32,), epochs=60, batch_size=32).fit(trajectories, seed=0).negative_elbo(trajectories) for d in (1, 4))
+    one, four = (
+        VAE(n_latent=d, hidden=(32,), epochs=60, batch_size=32).fit(trajectories, seed=0).negative_elbo(trajectories) for d in (1, 4)
+    )
     assert four < one
 
 

@@ -5,7 +5,6 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
 from latentloop.models import DomainError, NonFiniteError, NotFittedError, ObservationError, ParameterError
 from latentloop.models.surrogates import GaussianProcess
 from latentloop.models.surrogates.kernels import KERNELS
@@ -45,7 +44,7 @@ def botorch_model(kernel: str, u: np.ndarray, y: np.ndarray):
 
 
 def test_the_log_density_is_that_of_botorch(kernel):
-    """Same priors, same likelihood, same constant mean: the two differ by nothing."""
+    """Same priors, same likelihood, same constant mean: the two differ by rounding (of the priors' constants, single precision there)."""
     u = (points(25) - BOX[:, 0]) / (BOX[:, 1] - BOX[:, 0])
     y = branin(points(25))
     y = (y - y.mean()) / y.std(ddof=1)
@@ -57,7 +56,7 @@ def test_the_log_density_is_that_of_botorch(kernel):
     model.mean_module.constant = mean
     likelihood = ExactMarginalLogLikelihood(model.likelihood, model)
     theirs = likelihood(model(*model.train_inputs), model.train_targets)
-    assert value == pytest.approx(25 * theirs.item(), rel=1e-10)
+    assert value == pytest.approx(25 * theirs.item(), rel=1e-8)
 
 
 @pytest.mark.parametrize("noise", [None, np.full(20, 1e-3)])

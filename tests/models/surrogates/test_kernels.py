@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from scipy.special import gamma, kv
-
 from latentloop.models.surrogates.kernels import KERNELS, squared_distances
+from scipy.special import gamma, kv
 
 
 @pytest.fixture(params=sorted(KERNELS))

@@ -1,0 +1,86 @@
+"""Time to propose the next point (fit the surrogate, maximize log EI), against BoTorch's plain loop on the same data, one thread.
+
+The plain loop is the one of BoTorch's own introduction: SingleTaskGP, fit_gpytorch_mll, LogExpectedImprovement, optimize_acqf with ten
+restarts from 512 raw samples. The methods take turns on growing histories, and the medians over the turns are compared.
+"""
+
+import json
+import statistics
+import time
+import warnings
+
+import numpy as np
+import torch
+from latentloop.models.acquisition import Box, LogEI, Observed
+from latentloop.models.surrogates import GaussianProcess
+from latentloop.models.threads import set_threads
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from botorch.acquisition import LogExpectedImprovement
+    from botorch.fit import fit_gpytorch_mll
+    from botorch.models import SingleTaskGP
+    from botorch.optim import optimize_acqf
+    from gpytorch.mlls import ExactMarginalLogLikelihood
+
+TURNS = 9
+
+
+def objective(x: np.ndarray) -> np.ndarray:
+    """A smooth multimodal function of any dimension on the unit cube."""
+    values: np.ndarray = np.sin(3 * np.pi * x).sum(axis=1) - ((x - 0.4) ** 2).sum(axis=1)
+    return values
+
+
+def ours(x: np.ndarray, y: np.ndarray, seed: int) -> None:
+    """One ask."""
+    box = np.tile([0.0, 1.0], (x.shape[1], 1))
+    surrogate = GaussianProcess(box)
+    surrogate.fit(x, y)
+    LogEI().propose(surrogate, Box(box), observed=Observed(x, y), generator=np.random.default_rng(seed))
+
+
+def plain(x: np.ndarray, y: np.ndarray, seed: int) -> None:
+    """One ask of BoTorch's plain loop."""
+    torch.manual_seed(seed)
+    model = SingleTaskGP(torch.from_numpy(x), torch.from_numpy(y)[:, None])
+    fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+    bounds = torch.stack([torch.zeros(x.shape[1]), torch.ones(x.shape[1])]).double()
+    optimize_acqf(LogExpectedImprovement(model, best_f=y.max()), bounds, q=1, num_restarts=10, raw_samples=512)
+
+
+def seconds(ask: object, x: np.ndarray, y: np.ndarray, seed: int) -> float:
+    """Time of one ask."""
+    start = time.perf_counter()
+    ask(x, y, seed)  # type: ignore[operator]
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print the figures."""
+    set_threads(1)
+    warnings.simplefilter("ignore")  # BoTorch warns about its own retries; they are part of its time
+    for d, n in ((2, 120), (6, 60)):
+        x = np.random.default_rng(0).random((n, d))
+        y = objective(x)
+        times: dict[object, list[float]] = {ours: [], plain: []}
+        for turn in range(TURNS + 1):
+            rows = n - TURNS + turn
+            for ask, measured in times.items():
+                spent = seconds(ask, x[:rows], y[:rows], turn)
+                if turn:  # the first turn loads and warms
+                    measured.append(spent)
+        mine, theirs = statistics.median(times[ours]), statistics.median(times[plain])
+        line = {
+            "figure": f"time per ask against BoTorch's plain loop, {d} dimensions, {n} observations",
+            "value": theirs / mine,
+            "unit": "x",
+            "target": ">= 3",
+            "ok": theirs / mine >= 3,
+            "detail": f"ours {1000 * mine:.0f} ms, BoTorch {1000 * theirs:.0f} ms",
+        }
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
