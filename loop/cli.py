@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ..models.errors import ModelError
+from ..simulators.errors import SimulatorError
 from .errors import LatentloopError
 from .threads import limit_threads
 
@@ -144,8 +146,10 @@ def ground_truth(
     loaded = load_config(config, _all_overrides(overrides, trials=None, seed=seed, executor=executor, workers=workers))
     if output.exists():
         raise StoreError(f"{output} exists already; choose another path, or move it away")
-    with _watching() as (observer, _):
-        truth = measure_ground_truth(loaded, grid, observer)
+    if output.suffix == ".html":
+        raise StoreError(f"{output} is to be a Zarr group, and its picture takes the name with .html; say -o {output.stem}.zarr")
+    with _watching() as (observer, should_stop):
+        truth = measure_ground_truth(loaded, grid, observer, should_stop)
     picture = write_ground_truth_files(truth, loaded, output)
     _out.print(f"points: {truth.objective.size}, failed: {truth.n_failed}")
     _out.print(f"ground truth: {output}\npicture: {picture}", markup=False)
@@ -156,7 +160,7 @@ def main() -> None:
     limit_threads(1)  # workers and training set their own
     try:
         app()
-    except LatentloopError as error:
+    except (LatentloopError, ModelError, SimulatorError) as error:
         _err.print(f"error: {error}", style="red", markup=False)
         raise SystemExit(_USER_ERROR) from None
     except KeyboardInterrupt:

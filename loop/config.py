@@ -4,13 +4,14 @@
 surrogate, an acquisition function, an evaluator) is written either as the bare name or as ``{name: ..., parameters: {...}}``.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError, UnknownNameError
 from .registry import ACQUISITIONS, EVALUATORS, EXECUTORS, FAMILIES, LATENT_MODELS, SURROGATES, Registry
@@ -27,6 +28,15 @@ class Choice(_Section):
 
     name: str
     parameters: dict[str, Any] = Field(default_factory=dict, description="Keyword parameters of the chosen thing.")
+
+    @field_validator("parameters")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(value, allow_nan=False)  # the journal keeps them so
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"only finite numbers, text, lists and mappings can stand here: {error}") from error
+        return value
 
 
 def _choice(registry: Registry) -> BeforeValidator:
@@ -45,11 +55,14 @@ def _choice(registry: Registry) -> BeforeValidator:
 
 
 class TrajectoriesConfig(_Section):
-    """The trajectories that make sense: drawn from a family, or read from a file."""
+    """The trajectories that make sense: drawn from a family, or read from a file; or a box of plain parameters instead of them."""
 
-    family: Annotated[Choice | None, _choice(FAMILIES)] = Field(None, description="A family to draw from; or give `file`.")
+    family: Annotated[Choice | None, _choice(FAMILIES)] = Field(None, description="A family to draw from; or give `file`, or `box`.")
     n: int = Field(7500, ge=2, description="How many trajectories a family draws.")
     file: str | None = Field(None, description="A .npy (n, T[, channels]), .csv or .zarr file of trajectories; or give `family`.")
+    box: dict[str, tuple[float, float]] | None = Field(
+        None, description="Named parameters with their [low, high]: a campaign over those numbers, without trajectories or a latent model."
+    )
     dt: float | None = Field(None, gt=0, description="Time between steps of a file that carries no times (default 1).")
     time_unit: str = Field("", description="Unit of time, for axes and records.")
     unit: str = Field("", description="Unit of the trajectory's values; a Zarr file's own unit wins.")
@@ -57,8 +70,10 @@ class TrajectoriesConfig(_Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> "TrajectoriesConfig":
-        if (self.family is None) == (self.file is None):
-            raise ValueError("give exactly one of `family` and `file`")
+        if sum(source is not None for source in (self.family, self.file, self.box)) != 1:
+            raise ValueError("give exactly one of `family`, `file` and `box`")
+        if self.box is not None and (not self.box or any(low >= high for low, high in self.box.values())):
+            raise ValueError("box must name at least one parameter, each with [low, high] and low < high")
         return self
 
 
@@ -140,12 +155,27 @@ class CampaignConfig(_Section):
     description: str = ""
     seed: int = Field(0, ge=0, lt=2**32, description="Every random stream is derived from it.")
     trajectories: TrajectoriesConfig
-    latent: LatentConfig = Field(default_factory=LatentConfig)
+    latent: LatentConfig = LatentConfig()
     evaluator: Annotated[EvaluatorConfig, _choice(EVALUATORS)]
-    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
-    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
-    budget: BudgetConfig = Field(default_factory=BudgetConfig)
-    executor: ExecutorConfig = Field(default_factory=ExecutorConfig)
+    objective: ObjectiveConfig = ObjectiveConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    budget: BudgetConfig = BudgetConfig()
+    executor: ExecutorConfig = ExecutorConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_box(cls, data: Any) -> Any:
+        """A box of plain parameters needs no latent model: the identity stands in where none is named."""
+        source = data.get("trajectories") if isinstance(data, Mapping) else None
+        if isinstance(source, Mapping) and source.get("box") is not None and "latent" not in data:
+            return {**data, "latent": {"model": "identity"}}
+        return data
+
+    @model_validator(mode="after")
+    def _identity_for_boxes_only(self) -> "CampaignConfig":
+        if (self.trajectories.box is not None) != (self.latent.model.name == "identity"):
+            raise ValueError("latent.model identity belongs to trajectories.box, and to nothing else; leave `latent` out there")
+        return self
 
     def to_yaml(self) -> str:
         """Return the whole configuration, defaults included, as YAML."""
@@ -168,7 +198,8 @@ def load_config(source: str, overrides: Iterable[str] = ()) -> CampaignConfig:
     """Read a campaign from a YAML file or a preset's name, and change single keys.
 
     Args:
-        source: path of a YAML file, or the name of a preset. A file's relative paths start at the file's folder.
+        source: path of a YAML file, or the name of a preset. A file's relative paths start at the file's folder,
+            those in overrides at the current one.
         overrides: ``key=value`` with a dotted key (``optimizer.acquisition=ucb``); the value is read as YAML. A key without dots may also
             be the last part of one that occurs once only (``acquisition=ucb``).
 
@@ -183,6 +214,8 @@ def load_config(source: str, overrides: Iterable[str] = ()) -> CampaignConfig:
             raise ConfigError(f"cannot read configuration {source}: {error}") from error
     elif source in preset_names():
         text, place = preset_text(source), f"preset {source}"
+    elif path.is_dir():
+        raise ConfigError(f"{source} is a folder, not a configuration file; `latentloop resume {source}` continues a campaign")
     else:
         raise ConfigError(f"{source!r} is neither a configuration file nor a preset; presets are {', '.join(preset_names())}")
     try:
@@ -191,13 +224,19 @@ def load_config(source: str, overrides: Iterable[str] = ()) -> CampaignConfig:
         raise ConfigError(f"{place} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{place} must be a mapping of keys to values; `latentloop init quick` prints an example")
+    if path.is_file():
+        _resolve_file(data, path.parent)
     for override in overrides:
         apply_override(data, override)
-    config = config_from_mapping(data, place)
-    if path.is_file() and config.trajectories.file is not None:
-        absolute = str((path.parent / config.trajectories.file).resolve())
-        config = config.model_copy(update={"trajectories": config.trajectories.model_copy(update={"file": absolute})})
-    return config
+    _resolve_file(data, Path.cwd())  # a resumed campaign may run in another folder
+    return config_from_mapping(data, place)
+
+
+def _resolve_file(data: dict[str, Any], folder: Path) -> None:
+    """Make the path of the trajectories' file in a raw mapping absolute."""
+    section = data.get("trajectories")
+    if isinstance(section, dict) and isinstance(section.get("file"), str):
+        data["trajectories"] = {**section, "file": str((folder / section["file"]).resolve())}
 
 
 def config_from_mapping(data: Mapping[str, Any], place: str = "configuration") -> CampaignConfig:

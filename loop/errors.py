@@ -15,7 +15,7 @@ class ConfigError(LatentloopError, ValueError):
 
 
 class UnknownNameError(ConfigError, KeyError):
-    """A name that no registry entry has; the message lists the known ones."""
+    """A name that no registry entry has. The message lists the known ones."""
 
     def __str__(self) -> str:
         """Return the sentence itself (KeyError would quote it)."""
@@ -39,7 +39,7 @@ class ShapeMismatchError(StoreError, ValueError):
 
 
 class EvaluatorError(LatentloopError, RuntimeError):
-    """An evaluator that cannot be set up. (One that fails during a measurement makes a failed trial instead.)"""
+    """An evaluator that cannot be set up; one that fails during a measurement makes a failed trial instead."""
 
 
 class ExecutorError(LatentloopError, RuntimeError):

@@ -11,7 +11,7 @@ import numpy as np
 
 from .campaign import Campaign
 from .config import CampaignConfig
-from .controller import Observer
+from .controller import Observer, StopFlag
 from .errors import ConfigError, StoreError
 from .figures import draw_objective_map, write_figure
 from .latent_training import latent_space, train
@@ -41,10 +41,13 @@ class GroundTruth:
     n_failed: int
 
 
-def measure_ground_truth(config: CampaignConfig, n_grid: int = 100, observer: Observer | None = None) -> GroundTruth:
+def measure_ground_truth(
+    config: CampaignConfig, n_grid: int = 100, observer: Observer | None = None, should_stop: StopFlag | None = None
+) -> GroundTruth:
     """Measure the objective on ``n_grid`` points along each latent dimension.
 
     Raises:
+        KeyboardInterrupt: ``should_stop`` was set; nothing has been written.
         ConfigError: the grid has fewer than 2 points along an axis, or more than ten million in all.
     """
     if n_grid < 2:
@@ -65,13 +68,13 @@ def measure_ground_truth(config: CampaignConfig, n_grid: int = 100, observer: Ob
         axes = tuple(np.linspace(low, high, n_grid) for low, high in box)
         campaign = Campaign(config, space, box, 0, kind)
         watching.stage("measuring the grid")
-        values = measure_points(campaign, executor, np.array(list(product(*axes))), watching)
+        values = measure_points(campaign, executor, np.array(list(product(*axes))), watching, should_stop or StopFlag())
     finally:
         executor.close()
     return GroundTruth(axes, values.reshape([n_grid] * len(axes)), trained.encoded, int(np.isnan(values).sum()))
 
 
-def measure_points(campaign: Campaign, executor: Executor, points: FloatArray, observer: Observer) -> FloatArray:
+def measure_points(campaign: Campaign, executor: Executor, points: FloatArray, observer: Observer, should_stop: StopFlag) -> FloatArray:
     """Return the objective at latent points (n, d), shape (n,); NaN where a measurement failed or is not believable."""
     values = np.full(len(points), np.nan)
     chunks = [range(start, min(start + CHUNK, len(points))) for start in range(0, len(points), CHUNK)]
@@ -80,6 +83,8 @@ def measure_points(campaign: Campaign, executor: Executor, points: FloatArray, o
     is_open: set[int] = set()
     n_done = 0
     while n_left:
+        if should_stop.is_set:
+            raise KeyboardInterrupt
         while len(is_open) < _CALLS_PER_WORKER * executor.n_workers and (chunk := next(waiting, None)) is not None:
             decoded = campaign.space.decode(points[chunk.start : chunk.stop])
             executor.submit([Job(number, trajectory) for number, trajectory in zip(chunk, decoded, strict=True)])
@@ -119,7 +124,9 @@ def write_ground_truth_files(truth: GroundTruth, config: CampaignConfig, output:
     x = truth.axes[0]
     y = truth.axes[1] if len(truth.axes) > 1 else np.empty(0)
     # For more than two dimensions the picture is the slice through the optimum.
-    plane = truth.objective if best is None else truth.objective[(..., *best[2:])]
+    plane = truth.objective
+    for index in reversed(() if best is None else best[2:]):
+        plane = plane[..., index]
     figure = draw_objective_map(
         x,
         y,

@@ -48,18 +48,29 @@ def train(
     """
     set_model_threads(n_threads)
     start = perf_counter()
-    choice = config.latent.model
-    model = LATENT_MODELS.create(choice.name, choice.parameters)
+    model = make_model(config)
     try:
         model.fit(trajectories.values, seed=derive_seed(config.seed, "training", version), progress=progress)
     except ValueError as error:
-        raise ConfigError(f"latent model {choice.name!r} cannot be trained: {error}") from error
+        raise ConfigError(f"latent model {config.latent.model.name!r} cannot be trained: {error}") from error
     return TrainedModel(
         data=model.to_bytes(),
         encoded=np.asarray(model.encode(trajectories.values), dtype=np.float64),
         curve=None if model.training_curve is None else np.asarray(model.training_curve, dtype=np.float64),
         seconds=perf_counter() - start,
     )
+
+
+def make_model(config: CampaignConfig) -> "LatentModel":
+    """Return the configured latent model, untrained.
+
+    Raises:
+        ConfigError: parameters that it does not take, or a box of another dimension.
+    """
+    choice = config.latent.model
+    model: LatentModel = LATENT_MODELS.create(choice.name, choice.parameters)
+    _require_box(config, model.n_latent)
+    return model
 
 
 def restore_model(data: bytes) -> "LatentModel":
@@ -80,10 +91,14 @@ def latent_space(config: CampaignConfig, model: "LatentModel", encoded: FloatArr
     space = LatentSpace(model, encoded, quantile=config.latent.quantile, margin=config.latent.margin)
     if config.latent.box is None:
         return space, np.asarray(space.bounds, dtype=np.float64)
-    box = np.asarray(config.latent.box, dtype=np.float64)
-    if len(box) != model.n_latent:
-        raise ConfigError(f"latent.box has {len(box)} rows, the latent model {model.n_latent} dimensions; give one [low, high] for each")
-    return space, box
+    _require_box(config, model.n_latent)
+    return space, np.asarray(config.latent.box, dtype=np.float64)
+
+
+def _require_box(config: CampaignConfig, n_latent: int) -> None:
+    box = config.latent.box
+    if box is not None and len(box) != n_latent:
+        raise ConfigError(f"latent.box has {len(box)} rows, the latent model {n_latent} dimensions; give one [low, high] for each")
 
 
 def describe(trained: TrainedModel, box: FloatArray, name: str) -> dict[str, Any]:

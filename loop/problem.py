@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from botorch.test_functions import SyntheticTestFunction
+from botorch.test_functions.synthetic import SyntheticTestFunction
 
 from ..models.threads import set_threads
 from .config import load_config
@@ -36,7 +36,7 @@ _FINE = 9
 _CHUNK = 256
 
 
-class FerroSimProblem(SyntheticTestFunction):  # type: ignore[misc]  # BoTorch's classes carry no types that mypy follows
+class FerroSimProblem(SyntheticTestFunction):
     """An objective over a latent space, to be maximized.
 
     Args:
@@ -95,7 +95,7 @@ class FerroSimProblem(SyntheticTestFunction):  # type: ignore[misc]  # BoTorch's
             negate: as for the class.
 
         Raises:
-            ConfigError: the evaluator cannot measure many trajectories side by side, or the latent space has too many dimensions for a grid.
+            ConfigError: the evaluator cannot measure trajectories side by side, or the latent space has too many dimensions for a grid.
         """
         config = load_config(source, overrides)
         spec, _ = evaluator_spec(config)

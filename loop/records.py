@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -162,9 +162,9 @@ class TrajectorySet:
     """One name per channel."""
 
     def __post_init__(self) -> None:
-        if self.values.ndim not in (2, 3) or min(self.values.shape) < 1 or len(self.values) < 2 or self.values.shape[1] < 2:
+        if self.values.ndim not in (2, 3) or min(self.values.shape) < 1 or len(self.values) < 2:
             raise ConfigError(
-                f"training trajectories have shape {self.values.shape}; needed are (n, T) or (n, T, channels) with at least 2 trajectories of 2 steps"
+                f"training trajectories have shape {self.values.shape}; needed are (n, T) or (n, T, channels), with at least 2 trajectories"
             )
         bad = np.flatnonzero(~np.isfinite(self.values).reshape(len(self.values), -1).all(axis=1))
         if len(bad):
@@ -172,7 +172,7 @@ class TrajectorySet:
                 f"{len(bad)} training trajectories are not finite, the first is row {bad[0]}; leave them out or fill the gaps"
             )
         if self.times.shape != (self.values.shape[1],):
-            raise ConfigError(f"{len(self.times)} times do not fit trajectories of {self.values.shape[1]} steps")
+            raise ConfigError(f"times of shape {self.times.shape} do not fit trajectories of {self.values.shape[1]} steps")
         if not (np.diff(self.times) > 0).all():
             raise ConfigError("the times of the trajectories must rise from step to step")
         n_channels = 1 if self.values.ndim == 2 else self.values.shape[2]
@@ -182,3 +182,51 @@ class TrajectorySet:
     def digest(self) -> str:
         """Return the SHA-256 of the values."""
         return hashlib.sha256(np.ascontiguousarray(self.values).tobytes()).hexdigest()
+
+
+_LONGEST_NAME = 100
+TRIAL_ARRAYS = frozenset(
+    ("state", "model_version", "acquisition", "worker", "objective", "objective_error", "acquisition_value", "distance", "consistency")
+    + ("armed_at", "finished_at", "seconds", "z", "trajectory", "time")
+)
+"""Names of the arrays that every store keeps of its trials."""
+
+
+def as_number(value: Any, source: str) -> float:
+    """Return what an evaluator gave as a number; ``source`` says in errors where it came from. Raises TypeError for anything else."""
+    if isinstance(value, (str, bytes)) or value is None:
+        raise TypeError(f"{source} returned {value!r}; a number or a mapping of names to numbers is needed")
+    if np.ndim(value) != 0 and np.size(value) != 1:
+        raise TypeError(f"{source} returned an array of shape {np.shape(value)}; a number or a mapping of names to numbers is needed")
+    if np.iscomplexobj(value):
+        raise TypeError(f"{source} returned the complex number {value}; give its real and imaginary part as metrics of their own")
+    try:
+        return float(np.asarray(value).reshape(()))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{source} returned a {type(value).__name__}; a number or a mapping of names to numbers is needed") from error
+
+
+def as_array(value: Any, source: str) -> FloatArray:
+    """Return what an evaluator gave as an array of numbers; raises TypeError for anything else."""
+    if np.iscomplexobj(value):
+        raise TypeError(f"{source} returned complex numbers; give real and imaginary part as arrays of their own")
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{source} returned something that is not an array of numbers") from error
+
+
+def require_storable(name: str) -> None:
+    """Raise ValueError for a name of a metric or an array that cannot name an array in the store."""
+    if not name or len(name) > _LONGEST_NAME or "/" in name or not name.isprintable() or name[0] in "._" or name == "zarr.json":
+        raise ValueError(
+            f"the name {name!r} cannot stand in the store: names have 1 to {_LONGEST_NAME} printable characters without '/', "
+            "and start with neither '.' nor '_'"
+        )
+
+
+def require_free_name(name: str) -> None:
+    """Raise ValueError for a name of an evaluator's array that cannot name an array in the store, or names one of the store's own."""
+    require_storable(name)
+    if name in TRIAL_ARRAYS or name.startswith("metric_"):
+        raise ValueError(f"an array named {name!r} would replace the store's own; give it another name")

@@ -9,7 +9,7 @@ A factory's keyword parameters are what a user may write under ``parameters``; p
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -64,9 +64,28 @@ class Registry:
             ConfigError: a parameter that the factory does not have, of a wrong type or out of range.
         """
         factory = self.load(name)
+        checked = self._checked(factory, name, parameters, context)
+        try:
+            return factory(**checked, **context)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{self.kind} {name!r}: {error}") from error
+
+    def accept(self, name: str, parameters: Mapping[str, Any], *context: str) -> None:
+        """Raise what `create` would raise for the names and types of parameters, and make nothing.
+
+        Args:
+            name: the registered name.
+            parameters: the user's keyword parameters.
+            *context: names of the keyword parameters that the loop passes.
+        """
+        self._checked(self.load(name), name, parameters, context)
+
+    def _checked(self, factory: Callable[..., Any], name: str, parameters: Mapping[str, Any], context: Iterable[str]) -> dict[str, Any]:
+        """Return the user's parameters in the types that the factory wants."""
+        passed = set(context)
         known = inspect.signature(factory).parameters
         hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
-        offered = [parameter for parameter in known if parameter not in context]
+        offered = [parameter for parameter in known if parameter not in passed]
         complaints = []
         checked: dict[str, Any] = {}
         for parameter, value in parameters.items():
@@ -85,10 +104,7 @@ class Registry:
         ]
         if complaints:
             raise ConfigError(f"{self.kind} {name!r}: {'; '.join(complaints)}")
-        try:
-            return factory(**checked, **context)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self.kind} {name!r}: {error}") from error
+        return checked
 
 
 FAMILIES = Registry(
@@ -104,7 +120,11 @@ FAMILIES = Registry(
 LATENT_MODELS = Registry(
     kind="latent model",
     group="latentloop.latent_models",
-    built_in={"vae": "latentloop.models.latent:VAE", "pca": "latentloop.models.latent:PCA"},
+    built_in={
+        "vae": "latentloop.models.latent:VAE",
+        "pca": "latentloop.models.latent:PCA",
+        "identity": "latentloop.models.latent:Identity",
+    },
 )
 SURROGATES = Registry(
     kind="surrogate",
@@ -127,6 +147,7 @@ EVALUATORS = Registry(
     group="latentloop.evaluators",
     built_in={
         "ferrosim": "latentloop.loop.evaluators.ferrosim:FerroSimEvaluator",
+        "ferrosim_parameters": "latentloop.loop.evaluators.ferrosim_parameters:FerroSimParametersEvaluator",
         "python": "latentloop.loop.evaluators.python:PythonEvaluator",
     },
 )

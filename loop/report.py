@@ -99,7 +99,7 @@ def _figures(store: CampaignStore, config: CampaignConfig) -> list[ReportFigure]
         trajectory,
         ReportFigure(
             "Latent space",
-            "Training trajectories and explored points in the latent space, with what the surrogate believes: its mean and its uncertainty.",
+            "Training trajectories and explored points, with what the surrogate believes: its mean and its uncertainty.",
             draw_latent_space(
                 history.trials,
                 training=encoded,
@@ -122,8 +122,8 @@ def _figures(store: CampaignStore, config: CampaignConfig) -> list[ReportFigure]
 
 def _grid(box: FloatArray, n: int, rest: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return x, y and the points (ny * nx, d) of a grid over the first two latent coordinates, the others held at ``rest``."""
-    x = np.linspace(*box[0], n)
-    y = np.linspace(*box[1], n) if len(box) > 1 else np.zeros(1)
+    x = np.linspace(box[0, 0], box[0, 1], n)
+    y = np.linspace(box[1, 0], box[1, 1], n) if len(box) > 1 else np.zeros(1)
     points = np.tile(rest, (len(x) * len(y), 1))
     first, second = np.meshgrid(x, y)
     points[:, 0] = first.ravel()

@@ -15,13 +15,13 @@ from typing import Any
 from .campaign import Campaign
 from .config import CampaignConfig, apply_override, config_from_mapping, load_config
 from .controller import Controller, Observer, StopFlag
-from .errors import LatentloopError, StoreError
+from .errors import StoreError
 from .executors.worker import EvaluatorSpec
-from .latent_training import TrainedModel, describe, latent_space, train
+from .latent_training import TrainedModel, describe, latent_space, make_model, train
 from .optimizer import environment
 from .protocols import Executor
-from .records import EvaluatorKind, TrajectorySet, Trial, TrialState
-from .registry import EXECUTORS
+from .records import EvaluatorKind, TrajectorySet, Trial
+from .registry import ACQUISITIONS, EXECUTORS, SURROGATES
 from .store.campaign_store import CampaignStore
 from .store.history import History
 from .threads import set_model_threads
@@ -68,15 +68,15 @@ def run_campaign(
     """
     config = source if isinstance(source, CampaignConfig) else load_config(str(source), overrides)
     watching = observer or SilentObserver()
-    if Path(store).exists():
-        CampaignStore.create(store, {"name": config.name}, {})  # says what is there; nothing is written
+    CampaignStore.require_free(store)
     watching.stage("loading trajectories")
     trajectories = load_trajectories(config)
+    n_latent = require_choices(config)
     spec, kind = evaluator_spec(config)
     watching.stage(f"starting {config.executor.name} workers")
     executor = make_executor(config, spec)
     try:
-        made = CampaignStore.create(store, config.model_dump(mode="json"), environment())
+        made = CampaignStore.create(store, config.model_dump(mode="json"), environment(), n_latent, trajectories)
         return _drive(made, config, trajectories, executor, kind, config.budget.trials, watching, should_stop or StopFlag())
     finally:
         executor.close()
@@ -110,7 +110,7 @@ def open_campaign(
     budget = opened.history.budget if trials is None else trials
     if budget < len(opened.history.trials):
         raise StoreError(f"{store} holds {len(opened.history.trials)} trials already; --trials is the total, so ask for more than that")
-    if len(opened.history.trials) == budget and not any(trial.state is TrialState.ARMED for trial in opened.history.trials):
+    if opened.history.last_session == "finished" and len(opened.history.trials) == budget:
         return opened.history  # nothing is left to do
     opened.lock.take().release()  # a campaign that another process drives is refused before any work
     watching.stage("loading trajectories")
@@ -130,6 +130,18 @@ def with_overrides(config: CampaignConfig, overrides: Iterable[str]) -> Campaign
     for override in overrides:
         apply_override(data, override)
     return config_from_mapping(data)
+
+
+def require_choices(config: CampaignConfig) -> int:
+    """Check the parameters of what is chosen by name, before anything takes long; return the latent dimension.
+
+    Raises:
+        ConfigError: parameters that a chosen thing does not take.
+    """
+    chosen = config.optimizer
+    SURROGATES.accept(chosen.surrogate.name, chosen.surrogate.parameters, "bounds", "noise")
+    ACQUISITIONS.create(chosen.acquisition.name, chosen.acquisition.parameters)
+    return make_model(config).n_latent
 
 
 def evaluator_spec(config: CampaignConfig, keep_arrays: bool = True) -> tuple[EvaluatorSpec, EvaluatorKind]:
@@ -166,16 +178,17 @@ def _drive(
     try:
         store.append("started", {"budget": budget, "executor": config.executor.name, "workers": executor.n_workers, **_process()})
         try:
-            state, reason = _work(store, config, trajectories, executor, kind, budget, observer, should_stop), ""
-        except LatentloopError as error:
-            with suppress(StoreError):
-                store.append("ended", {"state": "failed", "reason": str(error)})
-            raise
+            state = _work(store, config, trajectories, executor, kind, budget, observer, should_stop)
+            store.settle()  # the arrays are whole before the journal says that the campaign has ended
         except KeyboardInterrupt:
             with suppress(StoreError):
                 store.append("ended", {"state": "interrupted", "reason": "stopped at once by the operator"})
             raise
-        store.append("ended", {"state": state, "reason": reason})
+        except Exception as error:
+            with suppress(StoreError):
+                store.append("ended", {"state": "failed", "reason": str(error) or type(error).__name__})
+            raise
+        store.append("ended", {"state": state, "reason": ""})
     finally:
         store.release()
     return store.history
@@ -198,7 +211,7 @@ def _work(
     data, encoded, curve = store.model(version)
     trained = TrainedModel(data, encoded, curve, seconds=0.0)
     space, box = latent_space(config, trained.restore(), encoded)
-    store.create_trials(budget, len(box), trajectories)
+    store.require_arrays(budget, len(box), trajectories)
     store.project(budget)
     campaign = Campaign(config, space, box, version, kind)
     campaign.restore(store.history.trials, store.history.told)

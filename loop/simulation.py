@@ -32,8 +32,8 @@ OBSERVABLES: Mapping[str, Callable[[PolarizationHistory], FloatArray]] = {
     "total_polarization_history": lambda history: history.total_polarization,
     "polarization": lambda history: history.polarization,
 }
-"""What can be asked for: sum of |curl| and its normalized form at the last step (S,), total polarization at the last step (S, 2) and at every
-step (S, T, 2), the last stored state (S, n, n, 2)."""
+"""What can be asked for: sum of |curl| and its normalized form at the last step (S,), total polarization at the last step (S, 2) and at
+every step (S, T, 2), the last stored state (S, n, n, 2)."""
 
 
 def simulate_many(

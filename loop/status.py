@@ -15,11 +15,12 @@ def campaign_status(store: str | Path) -> dict[str, Any]:
         StoreError: there is no campaign at ``store``.
     """
     opened = CampaignStore.open(store)
+    state = opened.state()  # first: it brings the history up to date
     history = opened.history
     best = history.incumbent
     return {
         "name": history.configuration["name"],
-        "state": opened.state(),
+        "state": state,
         "n_trials": len(history.trials),
         "budget": history.budget,
         "counts": history.counts(),

@@ -51,6 +51,9 @@ def load_trajectories(config: CampaignConfig) -> TrajectorySet:
         family = FAMILIES.create(source.family.name, source.family.parameters)
         values = np.asarray(family.draw(source.n, generator(config.seed, "trajectories")), dtype=np.float64)
         return _with_names(values, np.asarray(family.times, dtype=np.float64), source, source.unit, source.channels)
+    if source.box is not None:
+        corners = np.array(list(source.box.values())).T
+        return _with_names(corners, np.arange(corners.shape[1], dtype=np.float64), source, source.unit, source.channels)
     assert source.file is not None
     path = Path(source.file)
     if not path.exists():
@@ -59,9 +62,8 @@ def load_trajectories(config: CampaignConfig) -> TrajectorySet:
     if path.suffix not in readers:
         raise ConfigError(f"trajectories.file: {path.name} ends in {path.suffix!r}; known are {', '.join(readers)}")
     values, times, unit, channels = readers[path.suffix](path)
-    if times is None:
-        times = np.arange(values.shape[1]) * (source.dt or 1.0) if values.ndim > 1 else np.empty(0)
-    return _with_names(values, times, source, unit or source.unit, channels or source.channels)
+    steps = np.arange(values.shape[1] if values.ndim > 1 else 0, dtype=np.float64) * (source.dt or 1.0)
+    return _with_names(values, steps if times is None else times, source, unit or source.unit, channels or source.channels)
 
 
 _Parsed = tuple[FloatArray, FloatArray | None, str, tuple[str, ...]]
@@ -77,6 +79,8 @@ def _with_names(values: FloatArray, times: FloatArray, source: TrajectoriesConfi
 def _read_npy(path: Path) -> _Parsed:
     try:
         loaded: Any = np.load(path, allow_pickle=False)
+        if np.iscomplexobj(loaded):
+            raise TypeError("it holds complex numbers")  # noqa: TRY301
         return np.asarray(loaded, dtype=np.float64), None, "", ()
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError(f"trajectories.file: cannot read {path} as an array of numbers: {error}") from error
@@ -84,10 +88,13 @@ def _read_npy(path: Path) -> _Parsed:
 
 def _read_csv(path: Path) -> _Parsed:
     try:
-        with path.open(encoding="utf-8") as file:
-            names = [name.strip() for name in file.readline().split(",")]
-        has_header = "@" in names[0]
-        table = np.loadtxt(path, delimiter=",", skiprows=int(has_header), ndmin=2)
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # with or without the byte-order mark that spreadsheets write
+        names = [name.strip() for name in lines[0].split(",")] if lines else []
+        has_header = any("@" in name for name in names)
+        rows = [line for line in lines[int(has_header) :] if line.strip()]
+        if not rows:
+            raise ValueError("it holds no trajectories")  # noqa: TRY301
+        table = np.loadtxt(rows, delimiter=",", ndmin=2)
     except (OSError, ValueError) as error:
         raise ConfigError(f"trajectories.file: cannot read {path} as comma-separated numbers, one trajectory a row: {error}") from error
     if not has_header:
@@ -99,6 +106,10 @@ def _read_csv(path: Path) -> _Parsed:
     channels = tuple(dict.fromkeys(channel for channel, _ in pairs))
     times = tuple(dict.fromkeys(time for _, time in pairs))
     order = {pair: column for column, pair in enumerate(pairs)}
+    if len(order) != len(pairs) or len(names) != table.shape[1]:
+        raise ConfigError(
+            f"trajectories.file: the header of {path} has {len(order)} different columns, its rows have {table.shape[1]}; give each column one name"
+        )
     try:
         columns = [[order[channel, time] for channel in channels] for time in times]
     except KeyError as error:

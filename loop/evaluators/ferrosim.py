@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from ...simulators.ferrosim import FerroSim, FerroSimParameters, curl, normalized_curl
+from ...simulators.ferrosim.parameters import as_array
 from ..records import EvaluatorKind, FloatArray, Measurement
 
 Axis = Literal["x", "y", "both"]
@@ -68,7 +69,7 @@ class FerroSimEvaluator:
 
     def prepare(self) -> None:
         """Compile the kernel by a run of the shortest kind."""
-        self.measure_many(np.zeros((1, max(2, len(self.parameters.times) - self.hold_steps))))
+        self.measure_many(np.zeros((1, max(2, self.parameters.n_steps - self.hold_steps))))
 
     def measure(self, trajectory: FloatArray) -> Measurement:
         """Simulate one trajectory of shape (T,) or (T, 2)."""
@@ -116,8 +117,9 @@ class FerroSimEvaluator:
     def _simulator(self, n_steps: int) -> FerroSim:
         """Return the simulator for runs of ``n_steps`` steps of the preset's length."""
         if n_steps not in self._simulators:
-            step = self.parameters.times[1] - self.parameters.times[0]
-            times = self.parameters.times if n_steps == len(self.parameters.times) else self.parameters.times[0] + step * np.arange(n_steps)
+            times = as_array(self.parameters.times)
+            if n_steps != len(times):
+                times = times[0] + (times[1] - times[0]) * np.arange(n_steps)
             self._simulators[n_steps] = FerroSim(replace(self.parameters, times=times), n_threads=self.n_threads)
         return self._simulators[n_steps]
 
@@ -129,8 +131,8 @@ def small_parameters() -> FerroSimParameters:
     return replace(
         published,
         lattice_size=size,
-        random_field=published.random_field[:size, :size],
-        initial_polarization=published.initial_polarization[:size, :size],
-        times=published.times[:160],
+        random_field=as_array(published.random_field)[:size, :size],
+        initial_polarization=as_array(published.initial_polarization)[:size, :size],
+        times=as_array(published.times)[:160],
         update="synchronous",
     )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import EvaluatorError
-from ..records import EvaluatorKind, FloatArray, Measurement
+from ..records import EvaluatorKind, FloatArray, Measurement, as_array, as_number
 
 BARE_METRIC = "objective"
 
@@ -92,32 +92,14 @@ def measurement_from(value: Any, source: str) -> Measurement:
     if isinstance(value, Measurement):
         return value
     if not isinstance(value, Mapping):
-        return Measurement(metrics={BARE_METRIC: _as_number(value, source)})
+        return Measurement(metrics={BARE_METRIC: as_number(value, source)})
     metrics: dict[str, float] = {}
     arrays: dict[str, FloatArray] = {}
     for name, item in value.items():
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str):
             raise TypeError(f"{source} returned a mapping with the key {name!r}; keys must be names")
         if np.ndim(item) == 0:
-            metrics[name] = _as_number(item, f"{source}, metric {name!r},")
+            metrics[name] = as_number(item, f"{source}, metric {name!r},")
         else:
-            arrays[name] = _as_array(item, f"{source}, array {name!r},")
+            arrays[name] = as_array(item, f"{source}, array {name!r},")
     return Measurement(metrics=metrics, arrays=arrays)
-
-
-def _as_number(value: Any, source: str) -> float:
-    if isinstance(value, (str, bytes)) or value is None:
-        raise TypeError(f"{source} returned {value!r}; a number or a mapping of names to numbers is needed")
-    if np.ndim(value) != 0 and np.size(value) != 1:
-        raise TypeError(f"{source} returned an array of shape {np.shape(value)}; a number or a mapping of names to numbers is needed")
-    try:
-        return float(np.asarray(value).reshape(()))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{source} returned a {type(value).__name__}; a number or a mapping of names to numbers is needed") from error
-
-
-def _as_array(value: Any, source: str) -> FloatArray:
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{source} returned something that is not an array of numbers") from error

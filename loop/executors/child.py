@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from time import monotonic
+from threading import Thread
+from time import monotonic, sleep
 from typing import IO, Any
 
 from ..errors import EvaluatorError, ExecutorError
@@ -20,6 +21,7 @@ from ..threads import thread_environment
 from .worker import EvaluatorSpec, Worker
 
 _LENGTH_BYTES = 8
+_PARENT_SECONDS = 0.5
 
 
 class ChildWorker:
@@ -148,6 +150,7 @@ def main() -> None:
     source = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what an evaluator prints must not mix with the answers
+    _end_with_parent()
     spec, name = _read(source)
     try:
         worker = Worker(spec, name)
@@ -162,6 +165,18 @@ def main() -> None:
             break
         _send(answers, worker.measure([job])[0])
     worker.close()
+
+
+def _end_with_parent() -> None:
+    """End this process soon after its parent has ended, even in the midst of a measurement that never returns."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            sleep(_PARENT_SECONDS)
+        os.killpg(0, signal.SIGKILL)  # this process leads a group of its own, with everything that the evaluator started
+
+    Thread(target=watch, name="parent watch", daemon=True).start()
 
 
 if __name__ == "__main__":

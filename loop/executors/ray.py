@@ -5,6 +5,7 @@ itself (``max_restarts=0, max_task_retries=0``): an instrument must not fire twi
 and its jobs come back as failures. At most one call per worker is under way; the others wait here.
 """
 
+import logging
 import os
 import sys
 from collections import deque
@@ -96,9 +97,8 @@ class RayExecutor:
             self._start_ray(address, n_workers)
         self._queue: deque[tuple[Job, ...]] = deque()
         self._calls: dict[Any, _Call] = {}
-        self._names = 0
         try:
-            self._actors = [self._new_actor() for _ in range(n_workers)]
+            self._actors = [self._new_actor(index) for index in range(n_workers)]
             for actor in self._actors:
                 self._prepared(actor)
         except BaseException:
@@ -135,10 +135,10 @@ class RayExecutor:
 
     def run(self, function: Callable[..., Result], *arguments: Any, progress: Progress | None = None) -> Result:
         """Run a long task in a Ray actor of its own."""
-        actor = self._ray.remote(_TaskActor).options(
+        actor: Any = self._ray.remote(_TaskActor).options(
             num_cpus=0, max_concurrency=2, max_restarts=0, max_task_retries=0, runtime_env={"env_vars": self._environment}
         )
-        task = actor.remote(self._spec.search_path)
+        task: Any = actor.remote(self._spec.search_path)
         try:
             reference = task.run.remote(function, arguments)
             while not self._ray.wait([reference], timeout=_PROGRESS_SECONDS)[0]:
@@ -146,6 +146,9 @@ class RayExecutor:
                 if progress is not None and done is not None:
                     progress(*done)
             result: Result = self._ray.get(reference)
+            done = self._ray.get(task.progress.remote())
+            if progress is not None and done is not None:
+                progress(*done)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from error
         except self._ray.exceptions.RayError as error:
@@ -167,16 +170,15 @@ class RayExecutor:
     def _start_ray(self, address: str | None, n_workers: int) -> None:
         try:
             size: dict[str, Any] = {} if address else {"num_cpus": max(1, n_workers), "include_dashboard": False}
-            self._ray.init(address=address, logging_level="error", log_to_driver=False, **size)
+            self._ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **size)
         except Exception as error:
             where = f"reach Ray at {address}" if address else "start Ray here"
             raise ExecutorError(f"cannot {where}: {error}; `--executor local` needs no Ray") from error
 
-    def _new_actor(self) -> Any:
+    def _new_actor(self, index: int) -> Any:
+        """Start worker ``index``; one that replaces another takes over its name, so that names stay few."""
         options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0, "runtime_env": {"env_vars": self._environment}}
-        name = f"ray-{self._names}"
-        self._names += 1
-        return self._ray.remote(_WorkerActor).options(**options).remote(self._spec, name)
+        return self._ray.remote(_WorkerActor).options(**options).remote(self._spec, f"ray-{index}")
 
     def _prepared(self, actor: Any) -> None:
         try:
@@ -221,7 +223,7 @@ class RayExecutor:
         """Kill a worker and put a new one into its place."""
         with suppress(Exception):
             self._ray.kill(self._actors[worker])
-        self._actors[worker] = self._new_actor()
+        self._actors[worker] = self._new_actor(worker)
         self._prepared(self._actors[worker])
         self._idle.append(worker)
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ConfigError, EvaluatorError
 from ..protocols import BatchEvaluator, Evaluator
-from ..records import Failure, Job, Measurement, Outcome
+from ..records import Failure, Job, Measurement, Outcome, as_array, as_number, require_free_name, require_storable
 from ..registry import EVALUATORS
 from ..threads import limit_threads
 
@@ -65,11 +65,13 @@ class Worker:
         if len(jobs) > 1 and isinstance(self.evaluator, BatchEvaluator):
             start = perf_counter()
             try:
-                results = self.evaluator.measure_many(np.stack([job.trajectory for job in jobs]))
+                results = [self._checked(result) for result in self.evaluator.measure_many(np.stack([job.trajectory for job in jobs]))]
+                if len(results) != len(jobs):
+                    raise ValueError(f"{len(results)} measurements for {len(jobs)} trajectories")  # noqa: TRY301
             except Exception:  # noqa: BLE001 - one of them is at fault: the single runs below say which, and why
                 return [self._measure_one(job) for job in jobs]
             seconds = (perf_counter() - start) / len(jobs)
-            return [Outcome(job.trial, self._trimmed(result), seconds, self.name) for job, result in zip(jobs, results, strict=True)]
+            return [Outcome(job.trial, result, seconds, self.name) for job, result in zip(jobs, results, strict=True)]
         return [self._measure_one(job) for job in jobs]
 
     def close(self) -> None:
@@ -80,13 +82,22 @@ class Worker:
         start = perf_counter()
         result: Measurement | Failure
         try:
-            result = self.evaluator.measure(job.trajectory)
-            if not isinstance(result, Measurement):
-                raise TypeError(f"evaluator {self.spec.name!r} returned a {type(result).__name__}, not a Measurement")  # noqa: TRY301
-            result = self._trimmed(result)
-        except Exception as error:  # noqa: BLE001 - an experiment that fails is a value
+            result = self._checked(self.evaluator.measure(job.trajectory))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an experiment that fails is a value, also one that calls sys.exit
             result = Failure(f"{type(error).__name__}: {error}")
         return Outcome(job.trial, result, perf_counter() - start, self.name)
 
-    def _trimmed(self, result: Measurement) -> Measurement:
-        return result if self.spec.keep_arrays else replace(result, arrays={})
+    def _checked(self, result: Any) -> Measurement:
+        """Return a measurement of plain numbers and arrays: whatever else an evaluator put in is an error here, not in the store."""
+        if not isinstance(result, Measurement):
+            raise TypeError(f"evaluator {self.spec.name!r} returned a {type(result).__name__}, not a Measurement")
+        numbers = {
+            kind: {name: as_number(value, f"evaluator {self.spec.name!r}, {kind} {name!r},") for name, value in values.items()}
+            for kind, values in (("metric", result.metrics), ("standard error", result.errors))
+        }
+        arrays = {name: as_array(value, f"evaluator {self.spec.name!r}, array {name!r},") for name, value in result.arrays.items()}
+        for name in result.metrics:
+            require_storable(name)
+        for name in arrays:
+            require_free_name(name)
+        return Measurement(numbers["metric"], numbers["standard error"], arrays if self.spec.keep_arrays else {})

@@ -13,11 +13,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import StoreError
 from ..records import FloatArray, TrajectorySet, Trial
@@ -25,8 +27,6 @@ from .history import History
 from .journal import Event, Journal, Lock
 
 if TYPE_CHECKING:
-    import zarr
-
     from .projection import Projection
 
 FORMAT = "latentloop-campaign"
@@ -47,24 +47,46 @@ class CampaignStore:
         self._history = History()
         self._projection: Projection | None = None
 
+    @staticmethod
+    def require_free(path: str | Path) -> None:
+        """Raise StoreError when something is at ``path`` already, or when nothing can be made there."""
+        final = Path(path)
+        if os.path.lexists(final):
+            if (final / "journal").is_dir():
+                raise StoreError(f"{final} holds a campaign already; continue it with `latentloop resume {final}`, or choose another path")
+            raise StoreError(f"{final} exists already and is not a campaign; choose another path, or move it away")
+        parent = next(folder for folder in final.absolute().parents if os.path.lexists(folder))
+        if not parent.is_dir():
+            raise StoreError(f"cannot create {final}: {parent} is not a folder; choose another path")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise StoreError(f"cannot create {final}: {parent} is not writable; choose another path, or change its permissions")
+
     @classmethod
-    def create(cls, path: str | Path, configuration: Mapping[str, Any], environment: Mapping[str, str]) -> "CampaignStore":
-        """Make a new store; it appears under its name only when it is whole.
+    def create(
+        cls, path: str | Path, configuration: Mapping[str, Any], environment: Mapping[str, str], n_latent: int, like: TrajectorySet
+    ) -> "CampaignStore":
+        """Make a new store and take its lock; it appears under its name only when it is whole, live arrays included.
+
+        Args:
+            path: where; must not exist.
+            configuration: the whole configuration as JSON-able values.
+            environment: versions that the campaign runs with.
+            n_latent: dimensions of the latent space, for the live arrays.
+            like: trajectories of the same shape, times, units and channels as those to come.
 
         Raises:
             StoreError: something is at ``path`` already, or the disk refused.
         """
         final = Path(path)
-        if final.exists():
-            if (final / "journal").is_dir():
-                raise StoreError(f"{final} holds a campaign already; continue it with `latentloop resume {final}`, or choose another path")
-            raise StoreError(f"{final} exists already and is not a campaign; choose another path, or move it away")
+        cls.require_free(final)
         import zarr
+
+        from .projection import create_trials
 
         building = final.with_name(f".{final.name}.{os.getpid()}.new")
         try:
             building.parent.mkdir(parents=True, exist_ok=True)
-            attributes = {"latentloop": {"format": FORMAT, "version": FORMAT_VERSION, "name": configuration["name"]}}
+            attributes: dict[str, Any] = {"latentloop": {"format": FORMAT, "version": FORMAT_VERSION, "name": configuration["name"]}}
             root = zarr.open_group(building, mode="w-", zarr_format=3, attributes=attributes)
             root.create_array(
                 "journal",
@@ -74,12 +96,19 @@ class CampaignStore:
                 attributes={"description": "the campaign's events, one JSON object each: 00000000.json, 00000001.json, ..."},
             )
             root.create_group("latent")
+            create_trials(root, configuration["budget"]["trials"], n_latent, like)
             Journal(building / "journal").append("created", {"configuration": dict(configuration), "environment": dict(environment)})
+            lock = Lock(building / "journal" / "lock").take()  # before anyone can see it: a campaign under way is never seen without driver
             building.rename(final)
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(building, ignore_errors=True)
-            raise StoreError(f"cannot create {final}: {error.strerror or error}") from error
-        return cls.open(final)
+            if isinstance(error, OSError) and not isinstance(error, StoreError):
+                raise StoreError(f"cannot create {final}: {error.strerror or error}") from error
+            raise
+        store = cls.open(final)
+        lock.path = store.lock.path
+        store.lock = lock
+        return store
 
     @classmethod
     def open(cls, path: str | Path) -> "CampaignStore":
@@ -106,8 +135,11 @@ class CampaignStore:
         return self._history
 
     def state(self) -> str:
-        """Return running, paused, interrupted, finished or failed, as it is now."""
-        return self._history.state(self.lock.is_held())
+        """Return running, paused, interrupted, finished or failed, as it is now; the history is that of the same moment."""
+        is_driven = self.lock.is_held()
+        if not is_driven:  # its driver may have written its last events just before it let go
+            self.refresh()
+        return self._history.state(is_driven)
 
     # writing, by the driver only
 
@@ -131,20 +163,19 @@ class CampaignStore:
         if self._projection is not None:
             self._projection.show(self._history.trials[trial])
 
-    def create_trials(self, n_trials: int, n_latent: int, like: TrajectorySet) -> None:
-        """Make the live arrays, once the shape of a trajectory and the latent dimension are known; existing ones stay."""
-        from .projection import create_trials
+    def require_arrays(self, n_trials: int, n_latent: int, like: TrajectorySet) -> None:
+        """Make the live arrays anew when the trained model has other dimensions than were announced; else they stay."""
+        from .projection import create_trials, fits
 
-        root = self._root("a")
-        # Without a trial there is nothing to keep, and a driver killed right here may have left half of the arrays.
-        if "trials" not in root or not self._history.trials:
+        root = self._root("r+")
+        if not self._history.trials and not fits(root, n_latent, like):
             create_trials(root, n_trials, n_latent, like)
 
     def project(self, n_trials: int) -> None:
         """Begin to stream the trials into the live arrays."""
         from .projection import Projection
 
-        self._projection = Projection(self._root("a"), n_trials, self._history.trials)
+        self._projection = Projection(self._root("r+"), n_trials, self._history.trials)
 
     def write_payload(self, trial: int, arrays: Mapping[str, FloatArray]) -> None:
         """Write a trial's arrays (its trajectory, its fields) before the event that refers to them."""
@@ -154,9 +185,9 @@ class CampaignStore:
 
     def write_model(self, version: int, data: bytes, encoded: FloatArray, curve: FloatArray | None, facts: Mapping[str, Any]) -> None:
         """Write a version of the latent model, then the event that makes it count."""
-        root = self._root("a")
+        root = self._root("r+")
         group = root.create_group(f"latent/{version:03d}", overwrite=True, attributes=dict(facts))
-        arrays = {"weights": np.frombuffer(data, dtype=np.uint8), "encoded": encoded}
+        arrays: dict[str, npt.NDArray[Any]] = {"weights": np.frombuffer(data, dtype=np.uint8), "encoded": encoded}
         if curve is not None:
             arrays["training_curve"] = np.asarray(curve, dtype=np.float64)
         for name, values in arrays.items():
@@ -166,17 +197,25 @@ class CampaignStore:
     def write_trajectories(self, kept: TrajectorySet) -> None:
         """Keep a copy of training trajectories that came from a file."""
         attributes = {"unit": kept.unit, "time_unit": kept.time_unit, "channels": list(kept.channels)}
-        group = self._root("a").create_group("trajectories", overwrite=True, attributes=attributes)
+        group = self._root("r+").create_group("trajectories", overwrite=True, attributes=attributes)
         group.create_array("time", data=kept.times)
         group.create_array("values", data=kept.values)
+
+    def settle(self) -> None:
+        """Write what is left to the live arrays, and stream no more.
+
+        Raises:
+            StoreError: the disk refused; the journal is intact.
+        """
+        projection, self._projection = self._projection, None
+        if projection is not None:
+            projection.close()
 
     def release(self) -> None:
         """Write what is left and give the lock back."""
         try:
-            if self._projection is not None:
-                self._projection.close()
+            self.settle()
         finally:
-            self._projection = None
             self.lock.release()
 
     # reading
@@ -190,47 +229,68 @@ class CampaignStore:
         facts = self._history.models.get(version)
         if facts is None:
             raise StoreError(f"{self.path} has no latent model of version {version}; known are {sorted(self._history.models)}")
-        group = self._root("r")[f"latent/{version:03d}"]
-        data = np.asarray(group["weights"][:]).tobytes()
-        if hashlib.sha256(data).hexdigest() != facts["sha256"]:
-            raise StoreError(f"latent model {version} in {self.path} is damaged: its hash does not match the journal's")
-        curve = np.asarray(group["training_curve"][:]) if "training_curve" in group else None
-        return data, np.asarray(group["encoded"][:]), curve
+        with self._reading(f"latent model {version}") as root:
+            group = root[f"latent/{version:03d}"]
+            data = np.asarray(group["weights"][:]).tobytes()
+            if hashlib.sha256(data).hexdigest() != facts["sha256"]:
+                raise StoreError(f"latent model {version} in {self.path} is damaged: its hash does not match the journal's")
+            curve = np.asarray(group["training_curve"][:]) if "training_curve" in group else None
+            return data, np.asarray(group["encoded"][:]), curve
 
     def trajectories(self) -> TrajectorySet | None:
         """Return the kept training trajectories, or None where a family draws them anew."""
-        root: Any = self._root("r")
-        if not self._history.models or "trajectories" not in root:
-            return None
-        group = root["trajectories"]
-        attributes = group.attrs
-        return TrajectorySet(
-            np.asarray(group["values"][:]),
-            np.asarray(group["time"][:]),
-            attributes["unit"],
-            attributes["time_unit"],
-            tuple(attributes["channels"]),
-        )
+        with self._reading("training trajectories") as root:
+            if not self._history.models or "trajectories" not in root:
+                return None
+            group = root["trajectories"]
+            attributes = group.attrs
+            return TrajectorySet(
+                np.asarray(group["values"][:]),
+                np.asarray(group["time"][:]),
+                attributes["unit"],
+                attributes["time_unit"],
+                tuple(attributes["channels"]),
+            )
 
     def times(self) -> FloatArray:
         """Return the time of each step of a trajectory, shape (T,)."""
-        return np.asarray(self._root("r")["trials/time"][:], dtype=np.float64)
+        with self._reading("times") as root:
+            return np.asarray(root["trials/time"][:], dtype=np.float64)
 
     def trajectory(self, trial: Trial) -> FloatArray:
-        """Return a trial's trajectory, shape (T,) or (T, channels)."""
-        return np.asarray(self._root("r")["trials/trajectory"][trial.number], dtype=np.float64)
+        """Return a trial's trajectory, shape (T,) or (T, channels).
+
+        Raises:
+            StoreError: it is damaged or missing.
+        """
+        with self._reading(f"trajectory of trial {trial.number}") as root:
+            found = np.asarray(root["trials/trajectory"][trial.number], dtype=np.float64)
+            if not np.isfinite(found).all():  # what Zarr answers for a chunk that is not there
+                raise StoreError(f"trajectory of trial {trial.number} in {self.path} is missing; copy it back from a backup")
+            return found
 
     def field(self, trial: Trial, name: str) -> FloatArray | None:
         """Return a named array of a trial, or None where its evaluator gave none."""
-        group: Any = self._root("r")["trials"]
-        return np.asarray(group[name][trial.number], dtype=np.float64) if name in group else None
+        with self._reading(f"{name} of trial {trial.number}") as root:
+            group = root["trials"]
+            return np.asarray(group[name][trial.number], dtype=np.float64) if name in group else None
 
-    def _root(self, mode: Any) -> "zarr.Group":
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[Any]:
+        """Give the root group, and turn what its codecs and files complain of into a sentence."""
+        try:
+            yield self._root("r")
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreError(f"{what} in {self.path} cannot be read: {error}; copy it back from a backup") from error
+
+    def _root(self, mode: Literal["r", "r+"]) -> Any:
         import zarr
 
         try:
-            return zarr.open_group(self.path, mode="r" if mode == "r" else "r+", zarr_format=3)
-        except (OSError, KeyError) as error:
+            return zarr.open_group(self.path, mode=mode, zarr_format=3)
+        except (OSError, KeyError, ValueError) as error:
             raise StoreError(f"cannot open {self.path}: {error}") from error
 
     def _check_format(self) -> None:

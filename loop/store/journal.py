@@ -83,13 +83,27 @@ class Journal:
         Raises:
             JournalError: an event is damaged, or one is missing between others; the message names the file.
         """
-        numbers = sorted(int(name.removesuffix(".json")) for name in os.listdir(self.folder) if _is_event(name))  # noqa: PTH208 - 3x faster
-        if numbers and numbers != list(range(len(numbers))):
-            missing = next(number for number, found in enumerate(numbers) if number != found)
-            raise JournalError(f"{self._path(missing)} is missing, though later events are there; copy it back from a backup")
+        numbers = self._numbers()
+        if len(numbers) < start:
+            raise JournalError(f"{self._path(len(numbers))} is missing, though it has been read before; copy it back from a backup")
         for number in numbers[start:]:
             yield _decode(self._path(number))
         self._next = len(numbers)
+
+    def _numbers(self) -> list[int]:
+        """Return the numbers of the events, 0, 1, ... without a gap."""
+        while True:
+            try:
+                names = os.listdir(self.folder)  # noqa: PTH208 - 3x faster
+            except OSError as error:
+                raise JournalError(f"cannot read {self.folder}: {error.strerror}; copy the journal back from a backup") from error
+            numbers = sorted(int(name.removesuffix(".json")) for name in names if _is_event(name))
+            gap = next((number for number, found in enumerate(numbers) if number != found), None)
+            if gap is None:
+                return numbers
+            # A listing is no snapshot: of two events written while it runs it may show the second alone. Then the first is there by now.
+            if not self._path(gap).exists():
+                raise JournalError(f"{self._path(gap)} is missing, though later events are there; copy it back from a backup")
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:0{_DIGITS}d}.json"
@@ -103,11 +117,13 @@ class Lock:
         self._file: IO[str] | None = None
 
     def take(self) -> "Lock":
-        """Take the lock.
+        """Take the lock, unless this object holds it already.
 
         Raises:
             StoreLockedError: another process holds it; the message says which, where and since when.
         """
+        if self._file is not None:
+            return self
         try:
             file = self.path.open("a+")
         except OSError as error:
@@ -138,7 +154,11 @@ class Lock:
             return True
         if fcntl is None or not self.path.exists():
             return False
-        with self.path.open() as file:
+        try:
+            file = self.path.open()
+        except OSError as error:
+            raise StoreError(f"cannot read {self.path}: {error.strerror}") from error
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:

@@ -53,6 +53,16 @@ def create_trials(root: zarr.Group, n_trials: int, n_latent: int, like: Trajecto
     time[:] = times
 
 
+def fits(root: zarr.Group, n_latent: int, like: TrajectorySet) -> bool:
+    """Return whether the group ``trials`` is there, whole, for such latent vectors and trajectories."""
+    try:
+        group: Any = root["trials"]
+        found = group["z"].shape[1:], group["trajectory"].shape[1:], group["time"].shape  # `time` is made last
+    except KeyError:
+        return False
+    return bool(found == ((n_latent,), like.values.shape[1:], like.times.shape))
+
+
 class Projection:
     """Writes the group ``trials`` while a campaign runs.
 
@@ -102,8 +112,7 @@ class Projection:
             for metric, value in trial.metrics.items():
                 self._set(f"metric_{metric}", trial.number, value)
         self._wake.set()
-        if self._error is not None:
-            raise StoreError(f"cannot write the arrays of {self._group.store_path}: {self._error}; the journal is intact") from self._error
+        self._complain()
 
     def write_payload(self, trial: int, name: str, values: FloatArray) -> None:
         """Write one array of a trial at once; a new name makes a new array with the shape of ``values``.
@@ -118,7 +127,7 @@ class Projection:
                 dimensions = tuple(f"{name}_{axis}" for axis in range(values.ndim))
                 array = self._arrays[name] = _payload(self._group, name, self._length, values.shape, dimensions, 1, {})
             if array.shape[1:] != values.shape:
-                raise ShapeMismatchError(
+                raise ShapeMismatchError(  # noqa: TRY301 - a caller may mend it
                     f"array {name!r} of trial {trial} has shape {values.shape}, that of earlier trials {array.shape[1:]}"
                 )
             array[trial] = values
@@ -139,11 +148,24 @@ class Projection:
             self._arrays[name][chunk * _CHUNK : chunk * _CHUNK + len(values)] = values
 
     def close(self) -> None:
-        """Stop the thread and write what is left."""
+        """Stop the thread and write what is left.
+
+        Raises:
+            StoreError: the disk refused, now or before.
+        """
         self._is_closing = True
         self._wake.set()
         self._thread.join()
-        self.flush()
+        if self._error is None:
+            try:
+                self.flush()
+            except Exception as error:  # noqa: BLE001 - raised below, as a sentence
+                self._error = error
+        self._complain()
+
+    def _complain(self) -> None:
+        if self._error is not None:
+            raise StoreError(f"cannot write the arrays of {self._group.store_path}: {self._error}; the journal is intact") from self._error
 
     def _flush_often(self) -> None:
         while not self._is_closing:

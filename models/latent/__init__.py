@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .base import LatentModel, Progress
     from .checkpoint import latent_model_from_bytes, load_latent_model
+    from .identity import Identity
     from .pca import PCA
     from .space import LatentSpace
     from .vae import VAE
 
 _HOMES = {
+    "Identity": "identity",
     "LatentModel": "base",
     "LatentSpace": "space",
     "PCA": "pca",
@@ -28,6 +30,7 @@ _HOMES = {
 __all__ = [
     "PCA",
     "VAE",
+    "Identity",
     "LatentModel",
     "LatentSpace",
     "Progress",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION: Final = 1
 
 KINDS: Final[Mapping[str, str]] = {
+    "identity": "latentloop.models.latent.identity:Identity",
     "pca": "latentloop.models.latent.pca:PCA",
     "vae": "latentloop.models.latent.vae:VAE",
 }

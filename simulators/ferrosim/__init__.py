@@ -10,7 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .energy import clean_equivalent as clean_equivalent
     from .observables import curl as curl
+    from .observables import curl_map as curl_map
+    from .observables import domain_wall_length as domain_wall_length
+    from .observables import mean_polarization as mean_polarization
     from .observables import normalized_curl as normalized_curl
     from .observables import total_polarization as total_polarization
     from .parameters import FerroSimParameters as FerroSimParameters
@@ -21,12 +25,27 @@ _HOME = {
     "FerroSim": "simulator",
     "FerroSimParameters": "parameters",
     "PolarizationHistory": "simulator",
+    "clean_equivalent": "energy",
     "curl": "observables",
+    "curl_map": "observables",
+    "domain_wall_length": "observables",
+    "mean_polarization": "observables",
     "normalized_curl": "observables",
     "total_polarization": "observables",
 }
 
-__all__ = ["FerroSim", "FerroSimParameters", "PolarizationHistory", "curl", "normalized_curl", "total_polarization"]
+__all__ = [
+    "FerroSim",
+    "FerroSimParameters",
+    "PolarizationHistory",
+    "clean_equivalent",
+    "curl",
+    "curl_map",
+    "domain_wall_length",
+    "mean_polarization",
+    "normalized_curl",
+    "total_polarization",
+]
 
 
 def __getattr__(name: str) -> Any:

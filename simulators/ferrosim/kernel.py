@@ -10,12 +10,10 @@ All buffers are flat arrays of registers, two per site or step: x, then y.
 
 from typing import Any
 
-import numba
-
-from .lanes import clip, load, splat, store, store_transposed
+from .lanes import clip, compiled, load, splat, store, store_transposed, stream_transposed
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def gather_field(fields: Any, first: int, scale: float, field: Any, lanes: int) -> None:
     """Bring `lanes` trajectories from row `first` on of fields (S, T, 2) into registers; the last one fills up."""
     last = fields.shape[0] - 1
@@ -26,7 +24,7 @@ def gather_field(fields: Any, first: int, scale: float, field: Any, lanes: int) 
             field[(2 * t + 1) * lanes + lane] = fields[s, t, 1] * scale
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def scatter_totals(total: Any, first: int, totals: Any, lanes: int) -> None:
     """Write registers of totals to rows first... of totals (S, T, 2)."""
     for lane in range(min(lanes, totals.shape[0] - first)):
@@ -35,7 +33,7 @@ def scatter_totals(total: Any, first: int, totals: Any, lanes: int) -> None:
             totals[first + lane, t, 1] = total[(2 * t + 1) * lanes + lane]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def gather_state(initial: Any, first: int, interior: Any, state: Any, lanes: int) -> None:
     """Bring initial states (S or 1, n * n, 2) into the padded lattice of registers."""
     last = initial.shape[0] - 1
@@ -46,7 +44,7 @@ def gather_state(initial: Any, first: int, interior: Any, state: Any, lanes: int
             state[(2 * interior[s] + 1) * lanes + lane] = initial[row, s, 1]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def scatter_state(state: Any, first: int, interior: Any, states: Any, lanes: int) -> None:
     """Write the padded lattice of registers to rows first... of states (S, n * n, 2)."""
     count = min(lanes, states.shape[0] - first)
@@ -56,7 +54,7 @@ def scatter_state(state: Any, first: int, interior: Any, states: Any, lanes: int
             states[first + lane, s, 1] = state[(2 * interior[s] + 1) * lanes + lane]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def record_frame(state: Any, first: int, interior: Any, frames: Any, index: int, lanes: int) -> None:
     """Write the padded lattice of registers to rows first... of frames (S, F, n * n, 2), at frame `index`."""
     n_runs, n_frames, n_sites = frames.shape[0], frames.shape[1], frames.shape[2]
@@ -65,18 +63,23 @@ def record_frame(state: Any, first: int, interior: Any, frames: Any, index: int,
         return
     flat = frames.reshape(frames.size)
     n = round(n_sites**0.5)
+    # Past the caches, where whole lines are written: the frames would only drive out the lattice.
+    has_whole_lines = frames.ctypes.data % 64 == 0 and 2 * n * frames.itemsize % 64 == 0
     per_row = 2 * n // lanes  # squares of registers; what is left of a row goes number by number
     for i in range(n):
         register = 2 * interior[i * n]
         offset = ((first * n_frames + index) * n_sites + i * n) * 2
         for k in range(per_row):
-            store_transposed(state, register + k * lanes, flat, offset + k * lanes, 2 * n_frames * n_sites)
+            if has_whole_lines:
+                stream_transposed(state, register + k * lanes, flat, offset + k * lanes, 2 * n_frames * n_sites)
+            else:
+                store_transposed(state, register + k * lanes, flat, offset + k * lanes, 2 * n_frames * n_sites)
         for k in range(per_row * lanes, 2 * n):
             for lane in range(lanes):
                 flat[offset + 2 * n_frames * n_sites * lane + k] = state[(register + k) * lanes + lane]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def refresh_halo(state: Any, wrap: Any) -> None:
     """Copy the other side of a periodic lattice into its halo."""
     for k in range(wrap.shape[0]):
@@ -84,7 +87,7 @@ def refresh_halo(state: Any, wrap: Any) -> None:
         store(state, 2 * wrap[k, 0] + 1, load(state, 2 * wrap[k, 1] + 1))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def sweep_blocks(
     fields: Any,
     initial: Any,

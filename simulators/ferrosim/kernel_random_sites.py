@@ -9,13 +9,11 @@ no slope needs the old ones any more. The lists come from outside (see `schedule
 
 from typing import Any
 
-import numba
-
 from .kernel import gather_field, gather_state, record_frame, refresh_halo, scatter_state, scatter_totals
-from .lanes import clip, load, splat, store
+from .lanes import clip, compiled, load, splat, store
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def random_sites_blocks(
     fields: Any,
     initial: Any,

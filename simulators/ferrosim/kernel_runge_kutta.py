@@ -6,13 +6,11 @@ first and moves the stage's state afterwards, because every rate needs the old n
 
 from typing import Any
 
-import numba
-
 from .kernel import gather_field, gather_state, record_frame, refresh_halo, scatter_state, scatter_totals
-from .lanes import clip, load, splat, store
+from .lanes import clip, compiled, load, splat, store
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def runge_kutta_blocks(
     fields: Any,
     initial: Any,

@@ -7,13 +7,11 @@ drawn before: half the lattice at most. The lists are the same for all trajector
 
 from typing import Any
 
-import numba
-
 from .kernel import gather_field, gather_state, record_frame, refresh_halo, scatter_state, scatter_totals
-from .lanes import clip, load, splat, store
+from .lanes import clip, compiled, load, splat, store
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def site_blocks(
     fields: Any,
     initial: Any,

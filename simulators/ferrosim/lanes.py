@@ -10,9 +10,13 @@ narrower registers are given several instructions.
 Source: LLVM Language Reference Manual, "Vector Type" and "Fast-Math Flags" (https://llvm.org/docs/LangRef.html).
 """
 
+import math
 import operator
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
+import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -24,6 +28,32 @@ LANE_BYTES: Final = 64
 
 _CONTRACT: Final = ("contract", "nsz")
 _FLOATS: Final = {64: ir.DoubleType(), 32: ir.FloatType()}
+
+
+def compiled(function: Any) -> Any:
+    """Numba's `njit`, free of Python's lock, kept on disk until any source of the kernels changes.
+
+    Numba itself looks only at the file in which a function stands and would go on using a kernel whose registers or
+    subroutines, compiled into it from another file, have changed since.
+
+    Args:
+        function: what to compile.
+
+    Returns:
+        The compiled function.
+    """
+    dispatcher: Any = numba.njit(nogil=True, cache=True)(function)
+    index: Any = getattr(dispatcher._cache, "_cache_file", None)
+    if hasattr(index, "_source_stamp"):
+        index._source_stamp = _source_stamp()
+    return dispatcher
+
+
+@cache
+def _source_stamp() -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of every source file beside this one."""
+    files = [(path.name, path.stat()) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in files)
 
 
 def lane_count(dtype: npt.DTypeLike) -> int:
@@ -48,9 +78,27 @@ def aligned_zeros(n_registers: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     Returns:
         Array (n_registers * lane_count(dtype),).
     """
-    raw = np.zeros((n_registers + 1) * LANE_BYTES, dtype=np.uint8)
+    return _aligned(np.zeros((n_registers + 1) * LANE_BYTES, dtype=np.uint8)).view(dtype)
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array that starts at a cache line, its values left open.
+
+    Args:
+        shape: any shape.
+        dtype: float64 or float32.
+
+    Returns:
+        The array.
+    """
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.empty((n_bytes // LANE_BYTES + 2) * LANE_BYTES, dtype=np.uint8)
+    return _aligned(raw)[:n_bytes].view(dtype).reshape(shape)
+
+
+def _aligned(raw: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     start = -raw.ctypes.data % LANE_BYTES
-    return raw[start : start + n_registers * LANE_BYTES].view(dtype)
+    return raw[start : len(raw) - LANE_BYTES + start]
 
 
 class LanesType(types.Type):
@@ -123,23 +171,34 @@ def _clip(_typing_context: Any, value: Any, _bound: Any) -> Any:
     return value(value, value), generate
 
 
-def _store_transposed(_typing_context: Any, buffer: Any, _index: Any, target: Any, _offset: Any, _stride: Any) -> Any:
-    lanes = LanesType(buffer.dtype)
-    out = lanes.vector() if target.dtype == lanes.element else ir.VectorType(_FLOATS[target.dtype.bitwidth], lanes.count)
+def _transposing_store(*, streams: bool) -> Any:
+    """The intrinsic behind `store_transposed` and `stream_transposed`."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        first = _address(context, builder, signature.args[0], arguments[0], arguments[1], lanes)
-        steps = [ir.Constant(arguments[1].type, k) for k in range(lanes.count)]
-        rows = [builder.load(builder.gep(first, [step], inbounds=True), align=LANE_BYTES) for step in steps]
-        _transpose(builder, rows)
-        place = builder.gep(context.make_array(signature.args[2])(context, builder, arguments[2]).data, [arguments[3]], inbounds=True)
-        for row in rows:
-            value = row if out == row.type else (builder.fptrunc if target.dtype.bitwidth == 32 else builder.fpext)(row, out)
-            builder.store(value, builder.bitcast(place, out.as_pointer()), align=target.dtype.bitwidth // 8)
-            place = builder.gep(place, [arguments[4]], inbounds=True)
-        return context.get_dummy_value()
+    def write(_typing_context: Any, buffer: Any, _index: Any, target: Any, _offset: Any, _stride: Any) -> Any:
+        lanes, width = LanesType(buffer.dtype), target.dtype.bitwidth
+        out = ir.VectorType(_FLOATS[width], lanes.count)
+        # Half a cache line must not pass the cache by: the other half would be fetched for it.
+        passes_by = streams and width == lanes.element.bitwidth
 
-    return types.void(buffer, types.intp, target, types.intp, types.intp), generate
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            first = _address(context, builder, signature.args[0], arguments[0], arguments[1], lanes)
+            steps = [ir.Constant(arguments[1].type, k) for k in range(lanes.count)]
+            rows = [builder.load(builder.gep(first, [step], inbounds=True), align=LANE_BYTES) for step in steps]
+            _transpose(builder, rows)
+            data = context.make_array(signature.args[2])(context, builder, arguments[2]).data
+            place = builder.gep(data, [arguments[3]], inbounds=True)
+            for row in rows:
+                value = row if out == row.type else (builder.fptrunc if width == 32 else builder.fpext)(row, out)
+                where = builder.bitcast(place, out.as_pointer())
+                stored = builder.store(value, where, align=LANE_BYTES if passes_by else width // 8)
+                if passes_by:
+                    stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+                place = builder.gep(place, [arguments[4]], inbounds=True)
+            return context.get_dummy_value()
+
+        return types.void(buffer, types.intp, target, types.intp, types.intp), generate
+
+    return intrinsic(write)
 
 
 def _transpose(builder: Any, rows: list[Any]) -> None:
@@ -181,6 +240,8 @@ splat: Any = intrinsic(_splat_number)
 """`splat(s)`: the number s in every lane, as many lanes as its type has."""
 clip: Any = intrinsic(_clip)
 """`clip(v, b)`: every lane held in [-b, b]; NaN stays NaN."""
-store_transposed: Any = intrinsic(_store_transposed)
+store_transposed: Any = _transposing_store(streams=False)
 """`store_transposed(buffer, k, target, offset, stride)`: of as many registers from the k-th on as there are lanes, write each
 lane's numbers in a row to target[offset:], the next lane's `stride` further on, in the precision of the target."""
+stream_transposed: Any = _transposing_store(streams=True)
+"""The same past the caches, for results that nobody reads soon; target, offset and stride must be multiples of 64 bytes."""

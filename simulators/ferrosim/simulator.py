@@ -9,12 +9,13 @@ Source: Valleti, Vasudevan, Ziatdinov, Kalinin, Digital Discovery 1, 689 (2022),
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ParameterError, SimulationError, TrajectoryError
-from .lanes import lane_count
+from .lanes import aligned_empty, lane_count
 from .lattice import padded_lattice
 from .parameters import FerroSimParameters, as_array
 from .runners import block_runner
@@ -72,7 +73,11 @@ class FerroSim:
         self._n_threads = n_threads
         self._dtype = np.dtype(dtype)
         self._lattice = padded_lattice(parameters)
+        self._initial = as_array(parameters.initial_polarization).reshape(-1, parameters.lattice_size**2, 2).copy()
         self._run_blocks = block_runner(parameters, self._lattice, self._dtype)
+
+    def __reduce__(self) -> tuple[type["FerroSim"], tuple[FerroSimParameters, int, str]]:
+        return type(self), (self._parameters, self._n_threads, self._dtype.name)
 
     @property
     def parameters(self) -> FerroSimParameters:
@@ -82,11 +87,18 @@ class FerroSim:
     def prepare(self) -> "FerroSim":
         """Compile, or load from disk, all that a run needs; a worker calls this once before its first run."""
         calm = np.zeros((2, 2))
-        FerroSim(replace(self._parameters, times=as_array(self._parameters.times)[:2]), dtype=self._dtype)._simulate(calm[None])
+        FerroSim(replace(self._parameters, times=as_array(self._parameters.times)[:2]), dtype=self._dtype)._simulate(
+            calm[None], None, np.empty((1, 0, 1, 2))
+        )
         return self
 
     def simulate(
-        self, field: npt.ArrayLike, *, frames_every: int | None = None, frames_dtype: npt.DTypeLike = np.float64
+        self,
+        field: npt.ArrayLike,
+        *,
+        frames_every: int | None = None,
+        frames_dtype: npt.DTypeLike = np.float64,
+        frames_out: npt.NDArray[Any] | None = None,
     ) -> PolarizationHistory:
         """Run one trajectory or a batch of them.
 
@@ -94,7 +106,9 @@ class FerroSim:
             field: applied field (T, 2) or (S, T, 2), x and y, in units of Ec; T is the number of `parameters.times`.
                 Row t drives the step from t-1 to t (Euler: row 0 is not used).
             frames_every: keep every so-manieth state; None: only the last.
-            frames_dtype: float64, or float32 for half the memory and, where memory is what takes the time, half the time.
+            frames_dtype: float64, or float32 for half the memory.
+            frames_out: array (S, ceil(T / frames_every), n, n, 2) to write the frames to, e.g. those of a history that is no
+                longer needed; getting fresh memory from the system costs more than recording. `frames_dtype` is then its own.
 
         Returns:
             The history, with S = 1 for a single trajectory.
@@ -102,38 +116,34 @@ class FerroSim:
         Raises:
             TrajectoryError: wrong shape, wrong number of steps, a value that is not finite.
             InstabilityError: the time step is too large; `largest_stable_step` says how large it may be.
-            SimulationError: frames_every below 1, another dtype, or initial states for another number of trajectories.
+            SimulationError: frames_every below 1, a wrong dtype or frames_out, or initial states for another number of trajectories.
         """
         fields = self._checked_field(field)
         if frames_every is not None and frames_every < 1:
             raise SimulationError(f"frames_every is {frames_every}; it must be at least 1, or None for no frames")
         if np.dtype(frames_dtype) not in _PRECISIONS:
             raise SimulationError(f"frames_dtype is {np.dtype(frames_dtype)}; known are float64 and float32")
-        n_initial = len(self._initial())
+        n_initial = len(self._initial)
         if n_initial not in (1, len(fields)):
             raise SimulationError(f"initial_polarization holds {n_initial} states for {len(fields)} trajectories; give one, or as many")
         check_stability(self._parameters, self._lattice, fields)
-        return self._simulate(fields, frames_every, np.dtype(frames_dtype))
+        return self._simulate(fields, frames_every, self._frames(len(fields), frames_every, np.dtype(frames_dtype), frames_out))
 
     def largest_stable_step(self, field: npt.ArrayLike) -> float:
         """The largest time step that is safe for all these trajectories, (T, 2) or (S, T, 2) in units of Ec."""
         fields = self._checked_field(field)
         return min(largest_stable_step(self._parameters, self._lattice, one) for one in fields)
 
-    def _simulate(
-        self, fields: FloatArray, frames_every: int | None = None, frames_dtype: npt.DTypeLike = np.float64
-    ) -> PolarizationHistory:
+    def _simulate(self, fields: FloatArray, frames_every: int | None, frames: npt.NDArray[Any]) -> PolarizationHistory:
         n, (n_runs, n_steps, _) = self._parameters.lattice_size, fields.shape
         totals, last = np.empty((n_runs, n_steps, 2)), np.empty((n_runs, n * n, 2))
-        n_frames = 0 if frames_every is None else -(-n_steps // frames_every)
-        frames = np.empty((n_runs, n_frames, n * n, 2), dtype=frames_dtype)
         n_blocks = -(-n_runs // lane_count(self._dtype))
         n_shares = min(self._n_threads, n_blocks)
         bounds = np.linspace(0, n_blocks, n_shares + 1).astype(np.int64)
         shares = [bounds[k : k + 2].copy() for k in range(n_shares)]
 
         def run(share: npt.NDArray[np.int64]) -> None:
-            self._run_blocks(fields, self._initial(), share, frames_every or 0, totals, last, frames)
+            self._run_blocks(fields, self._initial, share, frames_every or 0, totals, last, frames)
 
         if n_shares == 1:
             run(shares[0])
@@ -144,17 +154,29 @@ class FerroSim:
         return PolarizationHistory(
             polarization=last.reshape(n_runs, n, n, 2),
             total_polarization=totals,
-            frames=None if frames_every is None else frames.reshape(n_runs, n_frames, n, n, 2),
+            frames=None if frames_every is None else frames.reshape(n_runs, -1, n, n, 2),
             times=as_array(self._parameters.times),
             frames_every=frames_every,
         )
 
-    def _initial(self) -> FloatArray:
-        return as_array(self._parameters.initial_polarization).reshape(-1, self._parameters.lattice_size**2, 2)
+    def _frames(self, n_runs: int, every: int | None, dtype: np.dtype[Any], out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+        """Where the frames go, (S, F, n * n, 2)."""
+        n = self._parameters.lattice_size
+        n_frames = 0 if every is None else -(-self._parameters.n_steps // every)
+        if out is None or every is None:
+            return aligned_empty((n_runs, n_frames, n * n, 2), dtype)
+        is_usable = out.dtype in _PRECISIONS and out.flags.c_contiguous and out.flags.writeable
+        if out.shape != (n_runs, n_frames, n, n, 2) or not is_usable:
+            raise SimulationError(
+                f"frames_out has shape {out.shape} and dtype {out.dtype}; expected ({n_runs}, {n_frames}, {n}, {n}, 2), float64 or float32, "
+                "C-contiguous and writable"
+            )
+        return out.reshape(n_runs, n_frames, n * n, 2)
 
     def _checked_field(self, field: npt.ArrayLike) -> FloatArray:
         try:
-            fields = np.ascontiguousarray(field, dtype=np.float64)
+            # Writable, because Numba compiles once more for read-only arrays, such as those that Ray hands out.
+            fields = np.require(field, dtype=np.float64, requirements=["C", "W"])
         except (TypeError, ValueError) as error:
             raise TrajectoryError(f"field is no array of numbers: {error}") from None
         n_steps = self._parameters.n_steps

@@ -11,11 +11,11 @@ Source: Hairer, Wanner, Solving Ordinary Differential Equations II, section IV.2
 
 from typing import Any, Final
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InstabilityError
+from .lanes import compiled
 from .lattice import PaddedLattice
 from .parameters import FerroSimParameters, as_array
 
@@ -91,24 +91,24 @@ def _stable_step(parameters: FerroSimParameters, curvature: float) -> float:
 
 def _largest_forces(parameters: FerroSimParameters, lattice: PaddedLattice, fields: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Largest applied field (S, 3), absolute units, and largest initial state (S or 1, 3): x, y, and length."""
-    rows = fields if parameters.integrator == "rk4" else fields[:, 1:]
+    first_row = 0 if parameters.integrator == "rk4" else 1
     initial = as_array(parameters.initial_polarization).reshape(-1, len(lattice.interior), 2)
-    return _largest(rows) * abs(parameters.coercive_field), _largest(initial)
+    return _largest(fields, first_row) * abs(parameters.coercive_field), _largest(initial)
 
 
-def _largest(vectors: FloatArray) -> FloatArray:
-    """Largest |x|, |y| and length of vectors (S, T, 2), each (S, 3)."""
+def _largest(vectors: FloatArray, first_row: int = 0) -> FloatArray:
+    """Largest |x|, |y| and length of vectors (S, T, 2) from a row on, each (S, 3)."""
     result = np.empty((len(vectors), 3))
-    _find_largest(vectors, result)
+    _find_largest(np.require(vectors, requirements=["C", "W"]), first_row, result)  # one type of array, one compilation
     return result
 
 
-@numba.njit(nogil=True, cache=True)
-def _find_largest(vectors: Any, result: Any) -> None:
+@compiled
+def _find_largest(vectors: Any, first_row: int, result: Any) -> None:
     # One pass: the temporary arrays of the obvious NumPy form took a fifth as long as the simulations.
     for s in range(vectors.shape[0]):
         x = y = square = 0.0
-        for t in range(vectors.shape[1]):
+        for t in range(first_row, vectors.shape[1]):
             x2, y2 = vectors[s, t, 0] ** 2, vectors[s, t, 1] ** 2
             x, y, square = max(x, x2), max(y, y2), max(square, x2 + y2)
         result[s, 0], result[s, 1], result[s, 2] = np.sqrt(x), np.sqrt(y), np.sqrt(square)

@@ -28,7 +28,10 @@ def first_line(*arguments: str) -> float:
 
 def report(figure: str, value: float, goal: float, detail: str) -> None:
     """Print one figure."""
-    print(json.dumps({"figure": figure, "value": value, "unit": "s", "target": f"<= {goal:g} s", "ok": value <= goal, "detail": detail}), flush=True)
+    print(
+        json.dumps({"figure": figure, "value": value, "unit": "s", "target": f"<= {goal:g} s", "ok": value <= goal, "detail": detail}),
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -41,7 +44,9 @@ def main() -> None:
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        report("make demo, set-up apart", time.perf_counter() - start, DEMO_GOAL, "preset ferrosim-curl on Ray, 120 trials, report included")
+        report(
+            "make demo, set-up apart", time.perf_counter() - start, DEMO_GOAL, "preset ferrosim-curl on Ray, 120 trials, report included"
+        )
         commands = {
             "--help": ["--help"],
             "presets": ["presets"],
@@ -59,7 +64,12 @@ def main() -> None:
             seconds = statistics.median(first_line(*arguments) for _ in range(ROUNDS))
             if seconds > worst:
                 slowest, worst = name, seconds
-        report("second start of any command, to its first line", worst, START_GOAL, f"slowest of {len(commands)}: {slowest}; median of {ROUNDS}")
+        report(
+            "second start of any command, to its first line",
+            worst,
+            START_GOAL,
+            f"slowest of {len(commands)}: {slowest}; median of {ROUNDS}",
+        )
 
 
 if __name__ == "__main__":

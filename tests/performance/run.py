@@ -28,12 +28,16 @@ def main(words: list[str]) -> int:
         done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment, check=False)
         figures += [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         if done.returncode:
-            figures.append({"figure": script.stem, "value": None, "unit": "", "target": "runs", "ok": False, "detail": "the benchmark failed"})
+            figures.append(
+                {"figure": script.stem, "value": None, "unit": "", "target": "runs", "ok": False, "detail": "the benchmark failed"}
+            )
     table = Table("figure", "measured", "goal", "", "detail")
     for figure in figures:
         value = figure["value"]
         shown = "-" if value is None else f"{value:.4g} {figure['unit']}"
-        table.add_row(str(figure["figure"]), shown, str(figure["target"]), "ok" if figure["ok"] else "MISSED", str(figure.get("detail", "")))
+        table.add_row(
+            str(figure["figure"]), shown, str(figure["target"]), "ok" if figure["ok"] else "MISSED", str(figure.get("detail", ""))
+        )
     console.print(table)
     RESULTS.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     console.print(f"written to {RESULTS}")

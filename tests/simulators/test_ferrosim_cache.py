@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from latentloop.simulators.ferrosim import kernel, lanes
 
 RUN = """
 import time
@@ -44,3 +45,11 @@ def test_processes_that_start_at_once_with_an_empty_cache_agree_and_leave_a_good
 def test_parameters_and_observables_come_without_the_compiler():
     code = "import sys; from latentloop.simulators.ferrosim import FerroSimParameters, curl; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_cache_is_stale_as_soon_as_any_source_of_the_kernels_changes():
+    # A kernel holds the subroutines of other files; Numba alone would look at the kernel's own file only.
+    stamp = lanes._source_stamp()
+    names = [name for name, _, _ in stamp]
+    assert {"lanes.py", "kernel.py", "kernel_sites.py", "kernel_random_sites.py", "kernel_runge_kutta.py"} <= set(names)
+    assert kernel.sweep_blocks._cache._cache_file._source_stamp == stamp

@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
+from latentloop.simulators import ferrosim
 from latentloop.simulators.errors import InstabilityError, ParameterError, SimulationError, SimulatorError, TrajectoryError
 from latentloop.simulators.ferrosim import FerroSim, FerroSimParameters, curl, normalized_curl
 
@@ -118,6 +119,9 @@ def test_odd_requests_are_refused():
         FerroSim(SMALL).simulate(np.zeros((30, 2)), frames_every=0)
     with pytest.raises(SimulationError, match="float16"):
         FerroSim(SMALL).simulate(np.zeros((30, 2)), frames_every=1, frames_dtype=np.float16)
+    for frames_out in (np.empty((1, 9, 4, 4, 2)), np.empty((1, 30, 4, 4, 2), dtype=np.int64), np.empty((1, 4, 4, 30, 2)).swapaxes(1, 3)):
+        with pytest.raises(SimulationError, match=r"frames_out has shape .* expected \(1, 30, 4, 4, 2\)"):
+            FerroSim(SMALL).simulate(np.zeros((30, 2)), frames_every=1, frames_out=frames_out)
     with pytest.raises(SimulationError, match="3 states for 2 trajectories"):
         FerroSim(replace(SMALL, initial_polarization=np.zeros((3, 4, 4, 2)))).simulate(np.zeros((2, 30, 2)))
     with pytest.raises(ParameterError, match="n_threads"):
@@ -144,3 +148,20 @@ def test_observables_of_a_batch_are_those_of_its_states():
 def test_a_prepared_simulator_runs_as_any_other():
     field = np.ones((30, 2))
     np.testing.assert_array_equal(FerroSim(SMALL).prepare().simulate(field).polarization, FerroSim(SMALL).simulate(field).polarization)
+
+
+def test_a_simulator_travels_between_processes_and_takes_read_only_fields():
+    field = np.ones((30, 2))
+    field.setflags(write=False)
+    simulator = FerroSim(SMALL, n_threads=2, dtype=np.float32)
+    copy = pickle.loads(pickle.dumps(simulator))
+    assert copy.parameters == SMALL
+    np.testing.assert_array_equal(copy.simulate(field).polarization, simulator.simulate(field).polarization)
+
+
+def test_every_public_name_can_be_imported():
+    for name in ferrosim.__all__:
+        assert getattr(ferrosim, name) is not None
+    assert set(ferrosim.__all__) <= set(dir(ferrosim))
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = ferrosim.nonsense

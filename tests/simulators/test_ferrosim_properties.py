@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from latentloop.simulators.ferrosim import FerroSim, FerroSimParameters, curl, reference
+from latentloop.simulators.ferrosim.lanes import aligned_empty
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -206,7 +207,7 @@ def test_single_precision_stays_within_five_digits_of_double(update):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("n", [3, 8, 20])
+@pytest.mark.parametrize("n", [3, 8, 10, 20])
 def test_frames_of_either_precision_hold_the_states_of_full_blocks_and_of_the_rest(n, dtype):
     rng = np.random.default_rng(n)
     parameters = FerroSimParameters(lattice_size=n, random_field=rng.normal(size=(n, n, 2)), times=np.linspace(0, 0.1, 31))
@@ -215,6 +216,11 @@ def test_frames_of_either_precision_hold_the_states_of_full_blocks_and_of_the_re
     double, single = (simulator.simulate(fields, frames_every=10, frames_dtype=d).frames for d in (np.float64, np.float32))
     assert single.dtype == np.float32
     np.testing.assert_array_equal(double.astype(np.float32), single)
+    for start in (0, 1):  # on a cache line, and off it
+        memory = aligned_empty((19 * 4 * n * n * 2 + 1,), np.float64)[start:][: 19 * 4 * n * n * 2].reshape(19, 4, n, n, 2)
+        again = simulator.simulate(fields, frames_every=10, frames_out=memory).frames
+        assert np.shares_memory(again, memory)
+        np.testing.assert_array_equal(again, double)
     for s in (0, 7, 8, 15, 16, 18):
         states, _ = reference.simulate(parameters, fields[s])
         np.testing.assert_allclose(double[s], states[::10], rtol=0, atol=1e-12 if dtype is np.float64 else 1e-5)
