@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ..models.errors import ModelError
 from ..simulators.errors import SimulatorError
+from .cli_ferrosim import app as ferrosim
 from .errors import LatentloopError
 from .threads import limit_threads
 
@@ -34,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(ferrosim, name="ferrosim")
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..simulators.ferrosim import FerroSim, curl
+from ..simulators.ferrosim import FerroSim, FerroSimParameters, curl
+from ..simulators.ferrosim.parameters import as_array
 from .errors import ConfigError
 from .evaluators.ferrosim import FerroSimEvaluator
 from .protocols import Progress
@@ -75,14 +76,20 @@ def measure_curl_decay(
     if len(values) < 3 or hold < 2:
         raise ConfigError(f"{len(values)} trajectories, held for {hold} steps: give at least 3 trajectories and 2 steps")
     field = evaluator.field(values)
-    n_steps = field.shape[1]
-    step = evaluator.parameters.times[1] - evaluator.parameters.times[0]
-    simulator = FerroSim(replace(evaluator.parameters, times=evaluator.parameters.times[0] + step * np.arange(n_steps)))
+    parameters = evaluator_parameters(evaluator, field.shape[1])
+    simulator = FerroSim(parameters)
     curls = []
     for first in range(0, len(field), _BATCH):
         frames = simulator.simulate(field[first : first + _BATCH], frames_every=1).frames
-        assert frames is not None  # noqa: S101 - they were asked for
+        assert frames is not None
         curls.append(curl(frames[:, -1 - hold :]))
         if progress is not None:
             progress(min(first + _BATCH, len(field)), len(field), float("nan"))
-    return CurlDecay(step * np.arange(hold + 1), np.concatenate(curls))
+    times = as_array(parameters.times)
+    return CurlDecay(times[-1 - hold :] - times[-1 - hold], np.concatenate(curls))
+
+
+def evaluator_parameters(evaluator: FerroSimEvaluator, n_steps: int) -> FerroSimParameters:
+    """Return an evaluator's model with the clock of a run of ``n_steps`` steps."""
+    times = as_array(evaluator.parameters.times)
+    return replace(evaluator.parameters, times=times[0] + (times[1] - times[0]) * np.arange(n_steps))

@@ -97,7 +97,7 @@ def latent_space(config: CampaignConfig, model: "LatentModel", encoded: FloatArr
 
 def _require_box(config: CampaignConfig, n_latent: int) -> None:
     box = config.latent.box
-    if box is not None and len(box) != n_latent:
+    if box is not None and n_latent and len(box) != n_latent:  # 0: not known before training
         raise ConfigError(f"latent.box has {len(box)} rows, the latent model {n_latent} dimensions; give one [low, high] for each")
 
 

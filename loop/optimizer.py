@@ -119,6 +119,8 @@ class Optimizer:
         """
         if q < 1:
             raise ValueError(f"ask(q): q must be at least 1, not {q}")
+        if self.candidates is not None:
+            self._free_candidates(q)  # complains before anything changes
         n_left_of_design = max(0, self.n_initial - len(self._x) - len(self._pending))
         n_design = q if not len(self._x) else min(q, n_left_of_design)
         points, values = np.empty((0, self.n_dimensions)), np.empty(0)
@@ -126,11 +128,7 @@ class Optimizer:
             points, values = self._design(n_design), np.full(n_design, math.nan)
             self._pending = np.concatenate([self._pending, points])
         if n_design < q:
-            try:
-                proposed = self._propose(q - n_design)
-            except CandidatesExhaustedError:
-                self._pending = self._pending[: len(self._pending) - n_design]
-                raise
+            proposed = self._propose(q - n_design)
             points = np.concatenate([points, proposed.points])
             values = np.concatenate([values, proposed.values])
             self._pending = np.concatenate([self._pending, proposed.points])
@@ -282,7 +280,8 @@ class Optimizer:
         """Return the surrogate fitted to all observations (and keep it until the next)."""
         if self._fitted is None or self._fitted[0] != len(self._x):
             choice = self._surrogate_choice
-            surrogate = SURROGATES.create(choice["name"], choice["parameters"], bounds=self.bounds, noise=self.noise)
+            # Learning is a pure function of the observations; the old object only saves itself work that it has done before.
+            surrogate = self._fitted[1] if self._fitted else SURROGATES.create(choice["name"], choice["parameters"], bounds=self.bounds, noise=self.noise)
             known = np.isfinite(self._y_var)
             surrogate.fit(self._x, self._sign * self._y, self._y_var if len(known) and known.all() else None)
             self._fitted = (len(self._x), surrogate)

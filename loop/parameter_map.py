@@ -96,7 +96,9 @@ class ParameterMap:
         counts = Counter("unstable" if reason.startswith("unstable") else reason for reason in self.reasons.values())
         said = []
         for reason, count in counts.most_common():
-            hint = f"the time step is too large there; {self.steps_needed} steps per period would do for all" if reason == "unstable" else ""
+            hint = (
+                f"the time step is too large there; {self.steps_needed} steps per period would do for all" if reason == "unstable" else ""
+            )
             said.append(f"{count} of {self.values.size} cells have no value: {reason}{'; ' if hint else ''}{hint}")
         return said
 
@@ -158,7 +160,9 @@ def measure_parameter_map(
                         n_done += 1
                         if math.isfinite(stable):
                             n_unstable += 1
-                            frequency = float(columns[cell[1]] if x.name == "frequency" else rows[cell[0]] if y.name == "frequency" else 0.0)
+                            frequency = float(
+                                columns[cell[1]] if x.name == "frequency" else rows[cell[0]] if y.name == "frequency" else 0.0
+                            )
                             at = experiment.varied({"frequency": frequency}) if frequency else experiment
                             steps_needed = max(steps_needed, at.steps_for(stable))
                         if math.isnan(value):
@@ -211,9 +215,13 @@ def write_parameter_map(found: ParameterMap, path: Path, experiment: LoopExperim
 def _tasks(x: str, y: str, n_x: int, n_y: int) -> list[list[Cell]]:
     """Return the cells in the groups that run in one call: those of one material and one clock, which differ in amplitude only."""
     if x == "amplitude":
-        return [[(row, column) for column in range(start, min(start + _BATCH, n_x))] for row in range(n_y) for start in range(0, n_x, _BATCH)]
+        return [
+            [(row, column) for column in range(start, min(start + _BATCH, n_x))] for row in range(n_y) for start in range(0, n_x, _BATCH)
+        ]
     if y == "amplitude":
-        return [[(row, column) for row in range(start, min(start + _BATCH, n_y))] for column in range(n_x) for start in range(0, n_y, _BATCH)]
+        return [
+            [(row, column) for row in range(start, min(start + _BATCH, n_y))] for column in range(n_x) for start in range(0, n_y, _BATCH)
+        ]
     return [[(row, column)] for row in range(n_y) for column in range(n_x)]
 
 
@@ -225,7 +233,9 @@ def _measure(experiment: LoopExperiment, cells: list[Cell], points: list[dict[st
         loops = experiment.varied(points[0]).run_amplitudes(amplitudes)
     except SimulatorError as error:
         if len(cells) > 1:
-            return [result for cell, point in zip(cells, points, strict=True) for result in _measure(experiment, [cell], [point], observable)]
+            return [
+                result for cell, point in zip(cells, points, strict=True) for result in _measure(experiment, [cell], [point], observable)
+            ]
         stable = error.largest_stable_step if isinstance(error, InstabilityError) else math.nan
         return [(cells[0], math.nan, str(error), stable)]
     return [(cell, read(loop), "", math.nan) for cell, loop in zip(cells, loops, strict=True)]

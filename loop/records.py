@@ -186,8 +186,8 @@ class TrajectorySet:
 
 _LONGEST_NAME = 100
 TRIAL_ARRAYS = frozenset(
-    ("state", "model_version", "acquisition", "worker", "objective", "objective_error", "acquisition_value", "distance", "consistency")
-    + ("armed_at", "finished_at", "seconds", "z", "trajectory", "time")
+    {"state", "model_version", "acquisition", "worker", "objective", "objective_error", "acquisition_value", "distance", "consistency"}
+    | {"armed_at", "finished_at", "seconds", "z", "trajectory", "time"}
 )
 """Names of the arrays that every store keeps of its trials."""
 
@@ -208,19 +208,21 @@ def as_number(value: Any, source: str) -> float:
 
 def as_array(value: Any, source: str) -> FloatArray:
     """Return what an evaluator gave as an array of numbers; raises TypeError for anything else."""
-    if np.iscomplexobj(value):
-        raise TypeError(f"{source} returned complex numbers; give real and imaginary part as arrays of their own")
     try:
-        return np.asarray(value, dtype=np.float64)
+        found = np.asarray(value)
+        plain = None if np.iscomplexobj(found) else found.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{source} returned something that is not an array of numbers") from error
+    if plain is None:
+        raise TypeError(f"{source} returned complex numbers; give real and imaginary part as arrays of their own")
+    return plain
 
 
 def require_storable(name: str) -> None:
     """Raise ValueError for a name of a metric or an array that cannot name an array in the store."""
-    if not name or len(name) > _LONGEST_NAME or "/" in name or not name.isprintable() or name[0] in "._" or name == "zarr.json":
+    if not name or not name.isprintable() or len(name.encode()) > _LONGEST_NAME or "/" in name or name[0] in "._" or name == "zarr.json":
         raise ValueError(
-            f"the name {name!r} cannot stand in the store: names have 1 to {_LONGEST_NAME} printable characters without '/', "
+            f"the name {name!r} cannot stand in the store: names have 1 to {_LONGEST_NAME} bytes, printable, without '/', "
             "and start with neither '.' nor '_'"
         )
 

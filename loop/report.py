@@ -93,6 +93,8 @@ def _figures(store: CampaignStore, config: CampaignConfig) -> list[ReportFigure]
     campaign = Campaign(config, space, box, version, "pure")
     campaign.restore(history.trials, history.told)
     best = history.incumbent
+    if config.trajectories.box is not None:
+        return [trace, _parameter_space(campaign, config, history.trials, box, None if best is None else best.z)]
     trajectory, *polarization = _best_trial(store, config, None if best is None else history.trials[best.trial])
     return [
         trace,
@@ -142,6 +144,20 @@ def _surrogate_grid(campaign: Campaign, box: FloatArray, z: FloatArray | None) -
         return SurrogateGrid(x, np.empty(0), mean, np.sqrt(variance))
     shape = (len(y), len(x))
     return SurrogateGrid(x, y, mean.reshape(shape), np.sqrt(variance).reshape(shape))
+
+
+def _parameter_space(
+    campaign: Campaign, config: CampaignConfig, trials: list[Trial], box: FloatArray, z: FloatArray | None
+) -> ReportFigure:
+    """Return the figure of a campaign over plain parameters: the latent-space figure with the parameters' names on its axes."""
+    figure = draw_latent_space(
+        trials, bounds=box, surrogate=_surrogate_grid(campaign, box, z), goal=config.objective.goal, objective_name=config.objective.metric
+    )
+    names = list(config.trajectories.box or {})
+    figure.update_xaxes(title_text=names[0])
+    if len(names) > 1:
+        figure.update_yaxes(title_text=names[1])
+    return ReportFigure("Parameter space", "Explored points, with what the surrogate believes: its mean and its uncertainty.", figure)
 
 
 def _latent_grid(campaign: Campaign, config: CampaignConfig, box: FloatArray, z: FloatArray | None) -> ReportFigure:

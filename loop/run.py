@@ -71,7 +71,7 @@ def run_campaign(
     CampaignStore.require_free(store)
     watching.stage("loading trajectories")
     trajectories = load_trajectories(config)
-    n_latent = require_choices(config)
+    n_latent = require_choices(config, trajectories)
     spec, kind = evaluator_spec(config)
     watching.stage(f"starting {config.executor.name} workers")
     executor = make_executor(config, spec)
@@ -132,7 +132,7 @@ def with_overrides(config: CampaignConfig, overrides: Iterable[str]) -> Campaign
     return config_from_mapping(data)
 
 
-def require_choices(config: CampaignConfig) -> int:
+def require_choices(config: CampaignConfig, trajectories: TrajectorySet) -> int:
     """Check the parameters of what is chosen by name, before anything takes long; return the latent dimension.
 
     Raises:
@@ -141,7 +141,7 @@ def require_choices(config: CampaignConfig) -> int:
     chosen = config.optimizer
     SURROGATES.accept(chosen.surrogate.name, chosen.surrogate.parameters, "bounds", "noise")
     ACQUISITIONS.create(chosen.acquisition.name, chosen.acquisition.parameters)
-    return make_model(config).n_latent
+    return make_model(config).n_latent or trajectories.values[0].size  # 0: a model that takes trajectories as they are
 
 
 def evaluator_spec(config: CampaignConfig, keep_arrays: bool = True) -> tuple[EvaluatorSpec, EvaluatorKind]:

@@ -82,7 +82,7 @@ def _read_npy(path: Path) -> _Parsed:
         if np.iscomplexobj(loaded):
             raise TypeError("it holds complex numbers")  # noqa: TRY301
         return np.asarray(loaded, dtype=np.float64), None, "", ()
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, EOFError, ValueError, TypeError) as error:
         raise ConfigError(f"trajectories.file: cannot read {path} as an array of numbers: {error}") from error
 
 
@@ -108,7 +108,7 @@ def _read_csv(path: Path) -> _Parsed:
     order = {pair: column for column, pair in enumerate(pairs)}
     if len(order) != len(pairs) or len(names) != table.shape[1]:
         raise ConfigError(
-            f"trajectories.file: the header of {path} has {len(order)} different columns, its rows have {table.shape[1]}; give each column one name"
+            f"trajectories.file: the header of {path} names {len(order)} different columns, its rows have {table.shape[1]}; name each once"
         )
     try:
         columns = [[order[channel, time] for channel in channels] for time in times]

@@ -17,11 +17,14 @@ from typing import Literal
 import numpy as np
 
 from ...simulators.ferrosim import FerroSim, FerroSimParameters, curl, normalized_curl
+from ...simulators.ferrosim.disorder import random_field
 from ...simulators.ferrosim.energy import landau_at_temperature
 from ...simulators.ferrosim.hysteresis import coercive_field, loop_area, remnant_polarization
 from ...simulators.ferrosim.observables import domain_wall_length
+from ...simulators.ferrosim.parameters import PUBLISHED_SEED
 from ..errors import ConfigError
 from ..records import FloatArray
+from ..seeding import generator
 
 Axis = Literal["x", "y"]
 
@@ -183,15 +186,24 @@ class LoopExperiment:
             ParameterError: a number that the model refuses.
         """
         check_names(values)
-        direct = {name: float(values[name]) for name in ("coupling", "depolarization", "kinetic_coefficient") if name in values}
-        drive = replace(self.drive, **{name: float(values[name]) for name in ("amplitude", "frequency") if name in values})
         old = self.material
+        drive = replace(
+            self.drive,
+            amplitude=float(values.get("amplitude", self.drive.amplitude)),
+            frequency=float(values.get("frequency", self.drive.frequency)),
+        )
         a1, a2, a3 = (float(values.get(name, given)) for name, given in zip(("a1", "a2", "a3"), old.landau, strict=True))
         if "temperature" in values:
             given = a1
             a1, a2, a3 = landau_at_temperature(float(values["temperature"]), alpha0=-a1, curie_temperature=1.0, alpha2=a2, alpha3=a3)
             a1 = a1 if abs(a1) > _LEAST_ALPHA1 * abs(given) else _LEAST_ALPHA1 * given
-        material = replace(old, landau=(a1, a2, a3), **direct)
+        material = replace(
+            old,
+            landau=(a1, a2, a3),
+            coupling=values.get("coupling", old.coupling),
+            depolarization=values.get("depolarization", old.depolarization),
+            kinetic_coefficient=float(values.get("kinetic_coefficient", old.kinetic_coefficient)),
+        )
         if material.landau != old.landau and material.coercive_field != 0.0:
             material = replace(material, random_field=np.asarray(old.random_field) * (old.coercive_field / material.coercive_field))
         return LoopExperiment(material, drive, self.field_unit)
@@ -226,6 +238,58 @@ class LoopExperiment:
     def steps_for(self, largest_stable_step: float) -> int:
         """Return the steps per period that keep the time step at or below a largest stable one."""
         return math.ceil(1.0 / (self.drive.frequency * largest_stable_step)) + 1
+
+
+def make_experiment(
+    *,
+    coupling: float = 10.0,
+    depolarization: float = 0.2,
+    mode: str = "tetragonal",
+    landau: tuple[float, float, float] = (-1.6, 12.2, 40.0),
+    lattice_size: int = 20,
+    kinetic_coefficient: float = 1.0,
+    amplitude: float = 5.0,
+    frequency: float = 0.1,
+    periods: int = 2,
+    steps: int = 2500,
+    axis: str | None = None,
+    update: str = "synchronous",
+    rule: str = "published",
+    boundary: str = "open",
+    defects: float = 0.0,
+    orientation: str = "+y",
+    seed: int = PUBLISHED_SEED,
+) -> LoopExperiment:
+    """Return an experiment from plain numbers and words, as a user writes them.
+
+    Args:
+        coupling, depolarization, mode, landau, lattice_size, kinetic_coefficient, update, rule, boundary: see `FerroSimParameters`.
+        amplitude, frequency, periods, steps: see `SineDrive`.
+        axis: direction of the field; None for x, or y where only y moves.
+        defects: share of the sites that are random-field defects of the published strengths.
+        orientation: of the defects: +x, -x, +y, -y, axes or random.
+        seed: of drawn defects and of drawn sites.
+
+    Raises:
+        ConfigError: a drive that cannot be.
+        ParameterError: something that the model refuses.
+    """
+    disorder = random_field(lattice_size, generator(seed, "defects"), density=defects, orientation=orientation) if defects else None  # type: ignore[arg-type]
+    material = FerroSimParameters(
+        lattice_size=lattice_size,
+        mode=mode,  # type: ignore[arg-type]
+        landau=landau,
+        coupling=coupling,
+        depolarization=depolarization,
+        kinetic_coefficient=kinetic_coefficient,
+        random_field=disorder,
+        update=update,  # type: ignore[arg-type]
+        update_seed=seed if update == "random_sites" else None,
+        rule=rule,  # type: ignore[arg-type]
+        boundary=boundary,  # type: ignore[arg-type]
+    )
+    along = axis or ("y" if mode == "uniaxial" else "x")
+    return LoopExperiment(material, SineDrive(amplitude, frequency, periods, steps, along))  # type: ignore[arg-type]
 
 
 def check_names(names: Mapping[str, object] | Sequence[str]) -> None:

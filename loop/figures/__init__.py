@@ -11,45 +11,62 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .best_trajectory import draw_best_trajectory
+    from .curl_decay import draw_curl_decay
+    from .hysteresis_loop import draw_hysteresis_loop
     from .incumbent_trace import draw_incumbent_trace
     from .latent_grid import draw_latent_grid
     from .latent_space import SurrogateGrid, draw_latent_space
     from .objective_map import draw_objective_map
+    from .parameter_map import ExploredPoints, draw_parameter_map
     from .polarization import draw_polarization
+    from .polarization_animation import draw_polarization_animation, render_polarization_animation
     from .report_page import ReportContent, ReportFigure, render_figure, render_report, write_figure
     from .theme import apply_theme
     from .training_curve import draw_training_curve
 
+
 _HOMES = {
+    "ExploredPoints": ".parameter_map",
     "ReportContent": ".report_page",
     "ReportFigure": ".report_page",
     "SurrogateGrid": ".latent_space",
     "apply_theme": ".theme",
     "draw_best_trajectory": ".best_trajectory",
+    "draw_curl_decay": ".curl_decay",
+    "draw_hysteresis_loop": ".hysteresis_loop",
     "draw_incumbent_trace": ".incumbent_trace",
     "draw_latent_grid": ".latent_grid",
     "draw_latent_space": ".latent_space",
     "draw_objective_map": ".objective_map",
+    "draw_parameter_map": ".parameter_map",
     "draw_polarization": ".polarization",
+    "draw_polarization_animation": ".polarization_animation",
     "draw_training_curve": ".training_curve",
     "render_figure": ".report_page",
+    "render_polarization_animation": ".polarization_animation",
     "render_report": ".report_page",
     "write_figure": ".report_page",
 }
 
 __all__ = [
+    "ExploredPoints",
     "ReportContent",
     "ReportFigure",
     "SurrogateGrid",
     "apply_theme",
     "draw_best_trajectory",
+    "draw_curl_decay",
+    "draw_hysteresis_loop",
     "draw_incumbent_trace",
     "draw_latent_grid",
     "draw_latent_space",
     "draw_objective_map",
+    "draw_parameter_map",
     "draw_polarization",
+    "draw_polarization_animation",
     "draw_training_curve",
     "render_figure",
+    "render_polarization_animation",
     "render_report",
     "write_figure",
 ]

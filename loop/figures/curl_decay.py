@@ -10,12 +10,13 @@ from plotly.colors import sample_colorscale
 
 from ..records import FloatArray
 from .panels import Panel, arrange
-from .theme import INCUMBENT, axis_title, new_figure, say
+from .theme import AMBER, BLUE, GREEN, VERMILION, axis_title, new_figure, say
 from .thinning import MAX_POINTS, thinned_rows
 
 _MAX_LINES = 200
 _MAX_TIMES = 200
-_SCALE = "Viridis"
+_SCALE = [[0.0, BLUE], [0.5, AMBER], [1.0, VERMILION]]
+"""Thin lines must stand on white and on near-black alike."""
 
 
 def draw_curl_decay(
@@ -95,7 +96,7 @@ def _add_rates(figure: go.Figure, start: FloatArray, rate: FloatArray, line: tup
         x=ends,
         y=constant * (ends - rest),
         mode="lines",
-        line={"color": INCUMBENT, "width": 2},
+        line={"color": GREEN, "width": 2.5},
         name=f"rate = {constant:.3g} (curl − {rest:.3g}), correlation {correlation:.3f}",
         xaxis="x2",
         yaxis="y2",

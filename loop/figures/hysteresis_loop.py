@@ -70,9 +70,7 @@ def crossings(of: FloatArray, zero: FloatArray) -> FloatArray:
     return np.asarray(of[hits] + share * (of_after[hits] - of[hits]))
 
 
-def _add_loop(
-    figure: go.Figure, field: FloatArray, polarization: FloatArray, steps: int, field_unit: str, polarization_unit: str
-) -> None:
+def _add_loop(figure: go.Figure, field: FloatArray, polarization: FloatArray, steps: int, field_unit: str, polarization_unit: str) -> None:
     before = field.size - steps
     e, p = field[before:], polarization[before:]
     if before > 1:

@@ -85,7 +85,7 @@ def draw_parameter_map(
         pooled = np.concatenate([pooled, explored.values[has_value]])
         if has_value.any():
             _add_explored(figure, explored, goal)
-        _add_race(figure, x, y, values, explored, goal)
+        _add_race(figure, values, explored, goal)
         panels += [Panel(f"campaign, {n:,} evaluation{'s' if n != 1 else ''}", 2), Panel("best found", 3)]
     scale = {"colorscale": value_scale(is_bright_low=goal == "minimize"), "cmin": float(pooled.min()), "cmax": float(pooled.max())}
     figure.update_layout(coloraxis=scale, showlegend=True)
@@ -190,7 +190,7 @@ def _add_explored(figure: go.Figure, explored: ExploredPoints, goal: Goal) -> No
     _add_star(figure, float(point[0]), float(point[1]), f"best of the campaign: {value:.6g} (evaluation {best + 1})", "2", BLUE)
 
 
-def _add_race(figure: go.Figure, x: FloatArray, y: FloatArray, values: FloatArray, explored: ExploredPoints, goal: Goal) -> None:
+def _add_race(figure: go.Figure, values: FloatArray, explored: ExploredPoints, goal: Goal) -> None:
     """Draw the best value against evaluations: the campaign's incumbent, and grids of ever more cells."""
     counts, best = coarser_grids(np.where(np.isfinite(values), values, np.nan), goal)
     figure.add_scatter(

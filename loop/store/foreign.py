@@ -20,13 +20,17 @@ def read_trajectories(path: Path) -> tuple[FloatArray, FloatArray | None, str, t
     try:
         group: Any = zarr.open_group(path, mode="r")
         array = group["trajectory"]
+        if np.iscomplexobj(np.empty(0, array.dtype)):
+            raise TypeError("it holds complex numbers")  # noqa: TRY301
         values = np.asarray(array[:], dtype=np.float64)
         times = np.asarray(group["time"][:], dtype=np.float64) if "time" in group else None
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"trajectories.file: {path} must be a Zarr group with an array `trajectory` (n, T[, channels]): {error}"
         ) from error
-    return values, times, str(array.attrs.get("unit", "")), tuple(str(name) for name in array.attrs.get("channels", ()))
+    channels = array.attrs.get("channels", ())
+    names = (channels,) if isinstance(channels, str) else tuple(str(name) for name in channels)
+    return values, times, str(array.attrs.get("unit", "")), names
 
 
 def write_ground_truth(

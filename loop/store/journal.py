@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import IO, Any
 
@@ -61,7 +62,7 @@ class Journal:
         """
         event = Event(number=self._next, time=time.time(), kind=kind, data=data)
         final = self._path(event.number)
-        temporary = self.folder / f".{event.number:0{_DIGITS}d}.{os.getpid()}.tmp"
+        temporary = self.folder / f".{event.number:0{_DIGITS}d}.{token_hex(8)}.tmp"  # two hosts may have the same process number
         try:
             temporary.write_bytes(_encode(event))
             try:
@@ -197,7 +198,9 @@ def _decode(path: Path) -> Event:
         raise JournalError(f"cannot read {path}: {error.strerror}") from error
     head, separator, rest = raw.partition(b',"event":')
     body = rest.removesuffix(b"}\n")
-    if not separator or head != b'{"crc32c":"%08x"' % google_crc32c.value(body):
+    if not separator or body == rest or head != b'{"crc32c":"%08x"' % google_crc32c.value(body):
         raise JournalError(f"{path} is damaged: its checksum does not match; copy it back from a backup")
     data = json.loads(body)
+    if path.stem != f"{data['number']:0{_DIGITS}d}":
+        raise JournalError(f"{path} holds event {data['number']}; copy it back from a backup")
     return Event(number=data["number"], time=data["time"], kind=data["kind"], data=data["data"])

@@ -1,21 +1,21 @@
 """The search for the point of highest acquisition value.
 
-In a box: a scrambled Sobol set and small steps around the best measured points are valued at once; L-BFGS-B with exact gradients climbs
+In a box: a scrambled Sobol set and small steps around the best measured points are valued at once; quasi-Newton climbs with exact gradients start
 from the most promising ones that lie apart; the best point that is not taken wins. The acquisition surface is multimodal, with narrow
 peaks close to the incumbent late in a campaign, which a space-filling set alone misses. In a candidate set every row is valued.
 
-Sources: Sobol 1967, 10.1016/0041-5553(67)90144-9; Byrd, Lu, Nocedal and Zhu 1995 (L-BFGS-B), 10.1137/0916069.
+Sources: Sobol 1967, 10.1016/0041-5553(67)90144-9.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.stats import qmc
 
 from ..errors import DomainError, ModelError
 from ..surrogates.base import Array
+from .climbing import climb
 from .domains import Box, CandidateSet
 from .scores import Score
 
@@ -68,18 +68,11 @@ def best_in_box(score: Score, domain: Box, taken: Array, anchors: Array, generat
     scale = max(float(np.quantile(values, 0.95) - np.median(values)), float(values.max() - values.min()) * 1e-3)
     scale = scale if scale > 0 and np.isfinite(scale) else 1.0
 
-    def descent(u: Array) -> tuple[float, Array]:
-        value, gradient = score.value_and_gradient(domain.from_unit(u[None]))
-        slope = gradient[0] * domain.edge / scale
-        if not (np.isfinite(value[0]) and np.isfinite(slope).all()):
-            return 1e10, np.zeros_like(u)  # a cliff: the line search steps back
-        return -float(value[0]) / scale, -slope
+    def ascent(u: Array) -> tuple[Array, Array]:
+        value, gradient = score.value_and_gradient(domain.from_unit(u))
+        return value / scale, gradient * (domain.edge / scale)
 
-    ends = [
-        minimize(descent, start, jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * len(start), options={"maxiter": MAX_ITERATIONS}).x
-        for start in _apart(starts, values)
-    ]
-    summits = np.clip(np.array(ends), 0.0, 1.0)
+    summits = climb(ascent, _apart(starts, values), MAX_ITERATIONS)
     found = domain.from_unit(np.vstack([summits, starts]))
     worth = np.concatenate([_finite(score.value(domain.from_unit(summits))), values])
     for index in np.argsort(-worth, kind="stable"):

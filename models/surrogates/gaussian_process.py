@@ -14,11 +14,15 @@ Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, MIT Pre
 """
 
 import warnings
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg import cho_solve
+from scipy.linalg.blas import dtrmm
+from scipy.linalg.lapack import dtrtri
 
 from ..errors import DomainError, NonFiniteError, NotFittedError, ObservationError, ParameterError
 from .base import Array, Posterior, PosteriorGradient, ValueAndGradient
@@ -33,8 +37,11 @@ LARGEST_VALUE: Final = 1e140
 """Larger values cannot be squared with digits to spare."""
 VARIANCE_FLOOR: Final = 1e-12
 """Smallest posterior variance, as a share of the prior's: the difference of two nearly equal numbers has no smaller digits."""
-CHUNK: Final = 2048
-"""Points predicted at once: bounds the memory of the (points, observations) matrices."""
+CHUNK: Final = 256
+"""Points predicted at once: a (points, observations) matrix then stays in the processor's cache."""
+ALWAYS_UNTIL: Final = 40
+"""Up to so many observations, each new one is learned from; after that, each twentieth part."""
+REFIT_SHARE: Final = 20
 
 
 class GaussianProcess:
@@ -67,6 +74,7 @@ class GaussianProcess:
         self._fitted: Hyperparameters | None = None
         self._u: Array = np.empty((0, len(box)))
         self._y: Array = np.empty(0)
+        self._lesson: tuple[Array, Array, Array | None] | None = None
 
     # --- learning -------------------------------------------------------------------------------------------------------------
 
@@ -87,12 +95,14 @@ class GaussianProcess:
             raise ObservationError(f"{len(points)} points and {len(values)} values; give as many values as points, at least one")
         if np.abs(values).max() > LARGEST_VALUE:
             raise ObservationError(f"a value of {np.abs(values).max():.3g} cannot be learned from; quarantine it, or rescale the objective")
-        self._centre, self._unit = _location_and_scale(values)
+        known = self._known_noise(len(values), y_var)
+        n_learned = last_refit(len(values))
+        self._learn(points[:n_learned], values[:n_learned], None if known is None else known[:n_learned])
+        learned = self._learned()
         self._u = (points - self._low) / self._edge
         self._y = (values - self._centre) / self._unit
-        known = self._known_noise(len(values), y_var)
-        self._fitted = most_probable(KERNELS[self.kernel], self._u, self._y, known)
-        self._factorize()
+        noise = np.full(len(values), learned.noise[0]) if known is None else self._standardized(known)
+        self._factorize(noise)
 
     def condition(self, x: ArrayLike, y: ArrayLike | None = None) -> Self:
         """A copy that has also observed y (p,) at points (p, d), with the same hyperparameters; see `Surrogate.condition`."""
@@ -104,14 +114,24 @@ class GaussianProcess:
             values = _column(y, "values")
             if len(values) != len(points):
                 raise ObservationError(f"{len(points)} points and {len(values)} values; give as many values as points")
-        copy = type(self)(self.bounds, self.noise, self.kernel)
-        copy._centre, copy._unit = self._centre, self._unit
-        copy._u = np.vstack([self._u, (points - self._low) / self._edge])
-        copy._y = np.concatenate([self._y, (values - self._centre) / self._unit])
-        noise = np.concatenate([learned.noise, np.full(len(points), np.median(learned.noise))])
-        copy._fitted = Hyperparameters(learned.lengthscale, learned.mean, noise)
-        copy._factorize()
-        return copy
+        grown = copy(self)
+        new = (points - self._low) / self._edge
+        grown._u = np.vstack([self._u, new])
+        grown._y = np.concatenate([self._y, (values - self._centre) / self._unit])
+        noise = np.full(len(points), np.median(learned.noise))
+        grown._fitted = replace(learned, noise=np.concatenate([learned.noise, noise]))
+        # Only the new rows of the factor and of its inverse are computed: p n^2 operations instead of n^3.
+        kernel = KERNELS[self.kernel]
+        border = dtrmm(1.0, self._inverse, kernel.matrix(new, self._u, learned.lengthscale).T, lower=1).T
+        corner = factorize(kernel.matrix(new, new, learned.lengthscale) - border @ border.T, noise / learned.scale)
+        corner_inverse = dtrtri(corner, lower=1)[0]
+        n, n_all = len(self._y), len(grown._y)
+        grown._factor, grown._inverse = np.zeros((n_all, n_all), order="F"), np.zeros((n_all, n_all), order="F")
+        grown._factor[:n, :n], grown._factor[n:, :n], grown._factor[n:, n:] = self._factor, border, corner
+        grown._inverse[:n, :n], grown._inverse[n:, n:] = self._inverse, corner_inverse
+        grown._inverse[n:, :n] = -corner_inverse @ dtrmm(1.0, self._inverse, border.T, lower=1, trans_a=1).T
+        grown._weights = cho_solve((grown._factor, True), grown._y - learned.mean, check_finite=False)
+        return grown
 
     # --- answering ------------------------------------------------------------------------------------------------------------
 
@@ -140,21 +160,20 @@ class GaussianProcess:
             rows = slice(start, start + CHUNK)
             cross = KERNELS[self.kernel].matrix(points[rows], self._u, learned.lengthscale)
             mean[rows] = cross @ self._weights
-            half = solve_triangular(self._factor, cross.T, lower=True, check_finite=False, overwrite_b=True)
+            half = dtrmm(1.0, self._inverse, cross.T, lower=1, overwrite_b=1)
             variance[rows] = np.einsum("ij,ij->j", half, half)
         variance = np.maximum(1.0 - variance, VARIANCE_FLOOR)
-        return Posterior(self._centre + self._unit * (learned.mean + mean), self._unit**2 * variance)
+        return Posterior(self._centre + self._unit * (learned.mean + mean), self._unit**2 * learned.scale * variance)
 
     def posterior_gradient(self, x: ArrayLike) -> PosteriorGradient:
         """Mean and variance of f at points (m, d), with their gradients; errors as `posterior`."""
         learned = self._learned()
         scaled = (self._checked_points(x) - self._low) / self._edge / learned.lengthscale
         known = self._u / learned.lengthscale
-        squared = squared_distances(scaled, known)
-        kernel = KERNELS[self.kernel]
-        cross, slope = kernel.value(squared), kernel.slope(squared)
-        solved = cho_solve((self._factor, True), cross.T, check_finite=False).T
-        variance = 1.0 - np.einsum("ij,ij->i", cross, solved)
+        cross, slope = KERNELS[self.kernel].value_and_slope(squared_distances(scaled, known))
+        half = dtrmm(1.0, self._inverse, cross.T, lower=1)
+        variance = 1.0 - np.einsum("ij,ij->j", half, half)
+        solved = dtrmm(1.0, self._inverse, half, lower=1, trans_a=1, overwrite_b=1).T
         # d r^2 / dx_k = 2 (x_k - X_k) / l_k in scaled coordinates; each product below is summed over the observations
         by_mean, by_variance = slope * self._weights, slope * solved
         mean_gradient = 2.0 * (scaled * by_mean.sum(axis=1, keepdims=True) - by_mean @ known)
@@ -163,9 +182,9 @@ class GaussianProcess:
         to_box = self._unit / (self._edge * learned.lengthscale)
         return PosteriorGradient(
             self._centre + self._unit * (learned.mean + cross @ self._weights),
-            self._unit**2 * np.maximum(variance, VARIANCE_FLOOR),
+            self._unit**2 * learned.scale * np.maximum(variance, VARIANCE_FLOOR),
             mean_gradient * to_box,
-            variance_gradient * to_box * self._unit,
+            variance_gradient * to_box * self._unit * learned.scale,
         )
 
     def draw_path(self, generator: np.random.Generator, n_features: int = 1024) -> ValueAndGradient:
@@ -213,24 +232,38 @@ class GaussianProcess:
             raise NotFittedError("this Gaussian process has no observations; call fit(x, y)")
         return self._fitted
 
-    def _factorize(self) -> None:
-        """Cache what every prediction needs."""
+    def _learn(self, points: Array, values: Array, known: Array | None) -> None:
+        """Hyperparameters for these observations; kept as long as they are asked for again, which changes time and not results."""
+        asked = (points, values, known)
+        if self._lesson is not None and all(_same(one, other) for one, other in zip(self._lesson, asked, strict=True)):
+            return
+        self._centre, self._unit = _location_and_scale(values)
+        noise = None if known is None else self._standardized(known)
+        u = (points - self._low) / self._edge
+        self._fitted = most_probable(KERNELS[self.kernel], u, (values - self._centre) / self._unit, noise)
+        self._lesson = asked
+
+    def _factorize(self, noise: Array) -> None:
+        """Cache what every prediction needs: the factor of k(X, X) + diag(noise) / s, its inverse, and K^-1 (y - c)."""
         learned = self._learned()
-        self._factor = factorize(KERNELS[self.kernel].matrix(self._u, self._u, learned.lengthscale), learned.noise)
-        self._weights: Array = cho_solve((self._factor, True), self._y - learned.mean, check_finite=False)
+        self._factor = factorize(KERNELS[self.kernel].matrix(self._u, self._u, learned.lengthscale), noise / learned.scale)
+        self._inverse = dtrtri(self._factor, lower=1)[0]
+        ones = cho_solve((self._factor, True), np.ones_like(self._y), check_finite=False)
+        self._fitted = replace(learned, mean=float(ones @ self._y / ones.sum()), noise=noise)
+        self._weights: Array = cho_solve((self._factor, True), self._y - self._fitted.mean, check_finite=False)
 
     def _known_noise(self, n: int, y_var: ArrayLike | None) -> Array | None:
-        """Noise variances (n,) of the standardized values, or None where they are to be inferred."""
-        if y_var is not None:
-            given = _column(y_var, "variances")
-            if len(given) != n or (given < 0).any():
-                raise ObservationError(f"y_var needs {n} variances of at least 0, got {len(given)} with smallest {given.min(initial=0):g}")
-        elif self.noise is not None:
-            given = np.full(n, self.noise)
-        else:
-            return None
-        # Divided twice: the square of a tiny unit would underflow.
-        return np.clip(given / self._unit / self._unit, FIXED_NOISE_FLOOR, 1.0 / FIXED_NOISE_FLOOR)
+        """Noise variances (n,) of the values, or None where they are to be inferred."""
+        if y_var is None:
+            return None if self.noise is None else np.full(n, self.noise)
+        given = _column(y_var, "variances")
+        if len(given) != n or (given < 0).any():
+            raise ObservationError(f"y_var needs {n} variances of at least 0, got {len(given)} with smallest {given.min(initial=0):g}")
+        return given
+
+    def _standardized(self, variances: Array) -> Array:
+        """Noise variances of standardized values; divided twice, because the square of a tiny unit would underflow."""
+        return np.clip(variances / self._unit / self._unit, FIXED_NOISE_FLOOR, 1.0 / FIXED_NOISE_FLOOR)
 
     def _checked_points(self, x: ArrayLike) -> Array:
         points = np.asarray(x, dtype=np.float64)
@@ -239,6 +272,22 @@ class GaussianProcess:
         if not np.isfinite(points).all():
             raise NonFiniteError(f"points hold NaN or infinity, first in row {int(np.argwhere(~np.isfinite(points))[0][0])}")
         return points
+
+
+def last_refit(n: int) -> int:
+    """How many of n observations, the first ones, hyperparameters are learned from: the largest number of a fixed schedule up to n."""
+    if n <= ALWAYS_UNTIL:
+        return n
+    scheduled = ALWAYS_UNTIL
+    while scheduled + scheduled // REFIT_SHARE <= n:
+        scheduled += scheduled // REFIT_SHARE
+    return scheduled
+
+
+def _same(one: Array | None, other: Array | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
 
 
 def _column(values: ArrayLike, what: str) -> Array:

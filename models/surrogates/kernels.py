@@ -32,6 +32,10 @@ class Kernel(ABC):
     def slope(self, squared: Array) -> Array:
         """Derivative of the covariance by r^2."""
 
+    def value_and_slope(self, squared: Array) -> tuple[Array, Array]:
+        """Covariance, and its derivative by r^2."""
+        return self.value(squared), self.slope(squared)
+
     @abstractmethod
     def frequencies(self, n: int, d: int, generator: np.random.Generator) -> Array:
         """Draws (n, d) from the spectral density, for length scales of 1."""
@@ -62,13 +66,31 @@ class Matern52(Kernel):
 
     def value(self, squared: Array) -> Array:
         """See `Kernel.value`."""
-        root = np.sqrt(5.0 * squared)
-        return (1.0 + root + root * root / 3.0) * np.exp(-root)
+        root = np.multiply(squared, 5.0)
+        return self._parts(root)[0]
 
     def slope(self, squared: Array) -> Array:
         """See `Kernel.slope`."""
-        root = np.sqrt(5.0 * squared)
-        return (-5.0 / 6.0) * (1.0 + root) * np.exp(-root)
+        return self.value_and_slope(squared)[1]
+
+    def value_and_slope(self, squared: Array) -> tuple[Array, Array]:
+        """See `Kernel.value_and_slope`; one exponential serves both."""
+        value, decay, root = self._parts(np.multiply(squared, 5.0))
+        root += 1.0
+        root *= decay
+        root *= -5.0 / 6.0
+        return value, root
+
+    @staticmethod
+    def _parts(scaled: Array) -> tuple[Array, Array, Array]:
+        """Covariance, exp(-root) and root = sqrt(5) r of 5 r^2, which is overwritten: large temporaries cost more than the arithmetic."""
+        value = np.multiply(scaled, 1.0 / 3.0)
+        value += 1.0
+        root = np.sqrt(scaled, out=scaled)
+        value += root
+        decay = np.exp(np.negative(root))
+        value *= decay
+        return value, decay, root
 
     def frequencies(self, n: int, d: int, generator: np.random.Generator) -> Array:
         """See `Kernel.frequencies`."""
@@ -81,6 +103,7 @@ KERNELS: Final[dict[str, Kernel]] = {"rbf": RBF(), "matern52": Matern52()}
 
 def squared_distances(a: Array, b: Array) -> Array:
     """Squared Euclidean distances (n, m); the expansion by matrix product can fall below zero by rounding, hence the floor."""
-    squared = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :] - 2.0 * (a @ b.T)
-    floored: Array = np.maximum(squared, 0.0)
-    return floored
+    squared: Array = a @ (-2.0 * b.T)
+    squared += (a * a).sum(axis=1)[:, None]
+    squared += (b * b).sum(axis=1)
+    return np.maximum(squared, 0.0, out=squared)

@@ -28,13 +28,13 @@ def posterior_path(
         learned: Hyperparameters.
         u: Observed points (n, d) in the unit cube.
         y: Standardized values (n,).
-        factor: Lower Cholesky factor of k(u, u) + diag(noise).
+        factor: Lower Cholesky factor of k(u, u) + diag(noise) / s.
         n_features: Number m of random features; the error of the prior's covariance falls with its square root.
         generator: Source of the randomness.
     """
     frequency = kernel.frequencies(n_features, u.shape[1], generator) / learned.lengthscale
     phase = generator.uniform(0.0, 2.0 * np.pi, n_features)
-    weight = generator.standard_normal(n_features) * np.sqrt(2.0 / n_features)
+    weight = generator.standard_normal(n_features) * np.sqrt(2.0 * learned.scale / n_features)
     noise = generator.standard_normal(len(y)) * np.sqrt(learned.noise)
     prior = np.cos(u @ frequency.T + phase) @ weight
     update = cho_solve((factor, True), y - learned.mean - prior - noise, check_finite=False)

@@ -86,10 +86,9 @@ class FerroSim:
 
     def prepare(self) -> "FerroSim":
         """Compile, or load from disk, all that a run needs; a worker calls this once before its first run."""
-        calm = np.zeros((2, 2))
-        FerroSim(replace(self._parameters, times=as_array(self._parameters.times)[:2]), dtype=self._dtype)._simulate(
-            calm[None], None, np.empty((1, 0, 1, 2))
-        )
+        shortened = replace(self._parameters, times=as_array(self._parameters.times)[:2])
+        no_frames = np.empty((1, 0, 1, 2))
+        FerroSim(shortened, dtype=self._dtype)._simulate(np.zeros((1, 2, 2)), None, no_frames)
         return self
 
     def simulate(
@@ -166,10 +165,10 @@ class FerroSim:
         if out is None or every is None:
             return aligned_empty((n_runs, n_frames, n * n, 2), dtype)
         is_usable = out.dtype in _PRECISIONS and out.flags.c_contiguous and out.flags.writeable
-        if out.shape != (n_runs, n_frames, n, n, 2) or not is_usable:
+        expected = (n_runs, n_frames, n, n, 2)
+        if out.shape != expected or not is_usable:
             raise SimulationError(
-                f"frames_out has shape {out.shape} and dtype {out.dtype}; expected ({n_runs}, {n_frames}, {n}, {n}, 2), float64 or float32, "
-                "C-contiguous and writable"
+                f"frames_out has shape {out.shape} and dtype {out.dtype}; expected {expected}, float64 or float32, contiguous, writable"
             )
         return out.reshape(n_runs, n_frames, n * n, 2)
 

@@ -1,0 +1,89 @@
+"""Climbing from many starts at once.
+
+Projected quasi-Newton ascent in the unit cube: each climb keeps its own estimate H of the inverse curvature and goes along
+
+    p = H g,    on the coordinates that are free (not held at a bound by the gradient),
+
+as far as the value rises by a fair share of what the slope promises; H is updated by BFGS. All climbs take their steps together, so that
+one call of the function serves every one of them: for a Gaussian process a call with eight points costs little more than with one.
+
+Sources: Nocedal and Wright, Numerical Optimization, 2006, chapters 3 and 6; Bertsekas 1982 (projection), 10.1137/0320018.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from ..surrogates.base import Array, ValueAndGradient
+
+SUFFICIENT: Final = 1e-4
+"""Share of the rise promised by the slope that a step must bring (Armijo)."""
+SHORTEN: Final = 0.25
+SHORTEST: Final = 1e-6
+"""A climb whose step has been shortened so far ends."""
+LONGEST: Final = 0.25
+"""Longest first move in any coordinate, as a share of the box: beyond it lie other peaks."""
+FLAT: Final = 1e-7
+"""A projected slope, in units of the value per edge of the box, that counts as none."""
+
+
+def climb(function: ValueAndGradient, starts: Array, max_iterations: int) -> Array:
+    """Ends (k, d) of climbs from starts (k, d) in the unit cube.
+
+    Args:
+        function: Values and gradients at points (m, d) of the unit cube, with slopes of order one; NaN and infinity count as cliffs.
+        starts: Where to begin.
+        max_iterations: Calls of the function, at most.
+    """
+    k, d = starts.shape
+    x = starts.copy()
+    value, gradient = _finite(*function(x))
+    curvature = np.tile(np.eye(d), (k, 1, 1))
+    step = np.ones(k)
+    fresh = np.ones(k, dtype=np.bool_)
+    active = np.isfinite(value)
+    for _ in range(max_iterations):
+        held = ((x <= 0.0) & (gradient < 0.0)) | ((x >= 1.0) & (gradient > 0.0))
+        slope = np.where(held, 0.0, gradient)
+        active &= (np.abs(slope).max(axis=1) > FLAT) & (step > SHORTEST)
+        rows = np.flatnonzero(active)
+        if len(rows) == 0:
+            break
+        direction = np.where(held[rows], 0.0, np.einsum("kij,kj->ki", curvature[rows], slope[rows]))
+        lost = np.einsum("ki,ki->k", direction, slope[rows]) <= 0.0
+        direction[lost] = slope[rows][lost]
+        longest = np.abs(direction).max(axis=1)
+        direction *= (np.minimum(1.0, LONGEST / longest) * step[rows])[:, None]
+        ahead = np.clip(x[rows] + direction, 0.0, 1.0)
+        there, slope_there = _finite(*function(ahead))
+        move = ahead - x[rows]
+        risen = there >= value[rows] + SUFFICIENT * np.einsum("ki,ki->k", move, gradient[rows])
+        risen &= np.isfinite(there) & (move != 0.0).any(axis=1)
+        step[rows[~risen]] *= SHORTEN
+        done = rows[risen]
+        change = gradient[done] - slope_there[risen]
+        _update(curvature, fresh, done, move[risen], change)
+        x[done], value[done], gradient[done] = ahead[risen], there[risen], slope_there[risen]
+        step[done] = 1.0
+    return x
+
+
+def _update(curvature: Array, fresh: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", rows: "np.ndarray[tuple[int, ...], np.dtype[np.intp]]", move: Array, change: Array) -> None:
+    """BFGS for the climbs `rows` that bent downwards along their moves (r, d), their gradients falling by `change` (r, d)."""
+    bend = np.einsum("ki,ki->k", move, change)
+    size = np.einsum("ki,ki->k", change, change)
+    bent = bend > 1e-10 * np.sqrt(size * np.einsum("ki,ki->k", move, move))
+    rows, move, change, bend, size = rows[bent], move[bent], change[bent], bend[bent], size[bent]
+    if len(rows) == 0:
+        return
+    first = fresh[rows]
+    curvature[rows[first]] *= (bend[first] / size[first])[:, None, None]
+    fresh[rows] = False
+    left = np.eye(move.shape[1]) - np.einsum("ki,kj->kij", move, change) / bend[:, None, None]
+    curvature[rows] = left @ curvature[rows] @ left.transpose(0, 2, 1) + np.einsum("ki,kj->kij", move, move) / bend[:, None, None]
+
+
+def _finite(value: Array, gradient: Array) -> tuple[Array, Array]:
+    """Values and gradients with those that are not finite made cliffs."""
+    good = np.isfinite(value) & np.isfinite(gradient).all(axis=1)
+    return np.where(good, value, -np.inf), np.where(good[:, None], gradient, 0.0)

@@ -1,0 +1,317 @@
+"""Deep kernel learning that does not overfit, or says so.
+
+A small network turns points into features in which a Gaussian process works,
+
+    f ~ GP(c, s k(phi(x), phi(x'))),    phi(x) = u / l + network(u),    u = linear layer of x,
+
+and five of them, each trained without one fifth of the observations (see `deep_kernel_training`), answer together (see `mixture`). Points
+are latent vectors, or whole trajectories, of which the linear layer takes principal scores and tail means (see `input_layer`).
+
+With few labels a network can be worse than no network. Its held-out log score is therefore compared with that of the plain Gaussian
+process on the same inputs; where it is not better, where its intervals are far too narrow, or where its features have collapsed to a
+point, the plain one answers, and `report` says which and why. Fitting is a pure function of the data.
+
+Sources: Wilson, Hu, Salakhutdinov and Xing 2016, 10.48550/arXiv.1511.02222; Valleti, Vasudevan, Ziatdinov and Kalinin, Mach. Learn.: Sci.
+Technol. 5, 015012 (2024), 10.1088/2632-2153/ad1ed3 (on process trajectories); Ober, Rasmussen and van der Wilk 2021 (why it overfits),
+10.48550/arXiv.2102.12108.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import NotFittedError, ParameterError
+from .base import Array, Posterior, PosteriorGradient, ValueAndGradient
+from .deep_kernel_training import DeepKernelPlan, HeldOut, train_deep_kernels
+from .feature_network import Scaling
+from .feature_posterior import FeaturePosterior, leave_one_out
+from .input_layer import InputLayer, box_layer, trajectory_layer
+from .kernels import KERNELS, squared_distances
+from .marginal_likelihood import Hyperparameters, factorize, most_probable
+from .mixture import Member, Mixture
+from .standardization import Standardization, checked_box, checked_noise, checked_points, checked_values
+
+MOST_LATENT: Final = 32
+"""Points of more coordinates are taken for trajectories when nothing else is said."""
+FEWEST_OBSERVATIONS: Final = 20
+"""With fewer there is nothing to hold out, and the plain Gaussian process is used."""
+MOST_TRAINED_ON: Final = 300
+"""Observations that the network learns from; the posterior is conditioned on all. More cost cubically and change little."""
+N_FOLDS: Final = 4
+"""Each member of the ensemble leaves out one part in so many."""
+N_REPEATS: Final = 3
+"""Members that leave out each observation: their mixture is what the held-out score judges."""
+SEED: Final = 20_240_105
+"""Of the initial weights and the folds: fixed, so that a fit is a function of the data alone."""
+COLLAPSED: Final = 0.999
+"""Average correlation between distinct observations above which the features say nothing."""
+OVERCONFIDENT: Final = 0.75
+"""Share of held-out values inside their 95 % intervals below which a member is not believed."""
+INTERVAL: Final = 1.959963984540054
+"""Standard deviations on each side of a 95 % interval."""
+
+Inputs = Literal["auto", "latent", "trajectory"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeepKernelReport:
+    """What a deep kernel decided in `fit`, and why."""
+
+    used: Literal["deep kernel", "gaussian process"]
+    """Which of the two answers."""
+    reason: str
+    """Why, as a sentence."""
+    held_out_nlpd: float
+    """Average negative log predictive density of held-out standardized values, deep kernel; NaN when none was trained."""
+    held_out_nlpd_gaussian_process: float
+    """The same for the plain Gaussian process; NaN when nothing could be held out."""
+    held_out_coverage: float
+    """Share of held-out values inside the deep kernel's 95 % intervals; NaN when none was trained."""
+    steps: tuple[int, ...]
+    """The step of Adam at which each member was stopped; 0 is the plain Gaussian process."""
+
+
+class DeepKernelSurrogate:
+    """Gaussian process on features that small networks learn, with the plain Gaussian process to fall back to.
+
+    Args:
+        bounds: The box (d, 2), rows [low, high]; for trajectories d = steps times channels.
+        noise: Variance of a measurement's noise in squared units of y, 0 for a deterministic objective; None to infer it.
+            Variances per point, given to `fit`, come first.
+        inputs: "latent" points are used as they are; of a "trajectory" principal scores and tail means; "auto" takes points of more
+            than 32 coordinates for trajectories.
+        n_channels: Channels of a trajectory, side by side in each step.
+        hidden: Widths of the network's hidden layers.
+        max_steps: Most steps of Adam.
+        patience: Steps without a better held-out score after which training stops.
+        learning_rate: Of Adam.
+        weight_decay: Of the network's weights.
+
+    Raises:
+        DomainError: The bounds are not a box.
+        ParameterError: A parameter is out of range.
+    """
+
+    def __init__(
+        self,
+        bounds: ArrayLike,
+        noise: float | None = None,
+        inputs: Inputs = "auto",
+        n_channels: int = 1,
+        hidden: tuple[int, ...] = (32, 16),
+        max_steps: int = 120,
+        patience: int = 30,
+        learning_rate: float = 0.01,
+        weight_decay: float = 1e-3,
+    ) -> None:
+        self.bounds = checked_box(bounds)
+        self.noise = checked_noise(noise)
+        if inputs not in ("auto", "latent", "trajectory"):
+            raise ParameterError(f"inputs is {inputs!r}; it must be auto, latent or trajectory")
+        if n_channels < 1 or len(self.bounds) % n_channels:
+            raise ParameterError(f"{len(self.bounds)} coordinates cannot be steps of {n_channels} channels; n_channels must divide them")
+        if not hidden or min(hidden) < 1 or max_steps < 1 or patience < 1 or not learning_rate > 0 or not weight_decay >= 0:
+            raise ParameterError("hidden, max_steps, patience and learning_rate must be positive, and weight_decay at least 0")
+        self.inputs: Inputs = inputs
+        self.n_channels = n_channels
+        self.plan = DeepKernelPlan(tuple(hidden), max_steps, patience, learning_rate, weight_decay)
+        self._mixture: Mixture | None = None
+        self._report: DeepKernelReport | None = None
+
+    # --- learning -------------------------------------------------------------------------------------------------------------
+
+    def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None) -> None:
+        """Learn from observations: points (n, d), values (n,) and, where known, the variances (n,) of their noise.
+
+        Raises:
+            ObservationError: The shapes do not fit together, a variance is negative, or a value is too large to be squared.
+            NonFiniteError: NaN or infinity among them.
+        """
+        points = checked_points(x, len(self.bounds))
+        values = checked_values(y, len(points))
+        self._units = Standardization.of(values)
+        noise = self._units.known_noise(len(values), self.noise, y_var)
+        standardized = self._units.apply(values)
+        is_trajectory = self.inputs == "trajectory" or (self.inputs == "auto" and len(self.bounds) > MOST_LATENT)
+        self._layer: InputLayer = trajectory_layer(points, self.n_channels) if is_trajectory else box_layer(self.bounds)
+        self._mixture, self._report = fit_deep_kernel(self._layer, points, standardized, noise, self.plan)
+
+    def condition(self, x: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """A copy that has also observed y (p,) at points (p, d), networks and hyperparameters unchanged; see `Surrogate.condition`."""
+        mixture = self._learned()
+        points = checked_points(x, len(self.bounds))
+        values = None if y is None else self._units.apply(checked_values(y, len(points)))
+        copy = type(self)(self.bounds, self.noise, self.inputs, self.n_channels)
+        copy.plan, copy._units, copy._layer, copy._report = self.plan, self._units, self._layer, self._report
+        copy._mixture = mixture.extended(self._layer(points), values)
+        return copy
+
+    # --- answering ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def n_observations(self) -> int:
+        """Number of observations known, fantasies included."""
+        return 0 if self._mixture is None else self._mixture.n_observations
+
+    @property
+    def report(self) -> DeepKernelReport:
+        """Which model answers, and why.
+
+        Raises:
+            NotFittedError: `fit` has not been called.
+        """
+        if self._report is None:
+            raise NotFittedError("this deep kernel has no observations; call fit(x, y)")
+        return self._report
+
+    @property
+    def noise_variance(self) -> float:
+        """Variance of a typical observation's noise, in squared units of y."""
+        return self._learned().noise * self._units.unit**2
+
+    def posterior(self, x: ArrayLike) -> Posterior:
+        """Mean and variance of f at points (m, d).
+
+        Raises:
+            NotFittedError: `fit` has not been called.
+            ObservationError: `x` is not (m, d).
+            NonFiniteError: NaN or infinity in `x`.
+        """
+        belief = self._learned().posterior(self._layer(checked_points(x, len(self.bounds))))
+        return Posterior(self._units.centre + self._units.unit * belief.mean, self._units.unit**2 * belief.variance)
+
+    def posterior_gradient(self, x: ArrayLike) -> PosteriorGradient:
+        """Mean and variance of f at points (m, d), with their gradients; errors as `posterior`."""
+        belief = self._learned().posterior_gradient(self._layer(checked_points(x, len(self.bounds))))
+        unit = self._units.unit
+        return PosteriorGradient(
+            self._units.centre + unit * belief.mean,
+            unit**2 * belief.variance,
+            unit * self._layer.pullback(belief.mean_gradient),
+            unit**2 * self._layer.pullback(belief.variance_gradient),
+        )
+
+    def draw_path(self, generator: np.random.Generator, n_features: int = 1024) -> ValueAndGradient:
+        """One function from the posterior, with its gradient; see `paths`."""
+        path = self._learned().draw_path(generator, n_features)
+
+        def in_the_box(x: Array) -> tuple[Array, Array]:
+            value, gradient = path(self._layer(checked_points(x, len(self.bounds))))
+            return self._units.centre + self._units.unit * value, self._units.unit * self._layer.pullback(gradient)
+
+        return in_the_box
+
+    # --- private --------------------------------------------------------------------------------------------------------------
+
+    def _learned(self) -> Mixture:
+        if self._mixture is None:
+            raise NotFittedError("this deep kernel has no observations; call fit(x, y)")
+        return self._mixture
+
+
+def fit_deep_kernel(
+    layer: InputLayer, x: Array, y: Array, noise: Array | None, plan: DeepKernelPlan
+) -> tuple[Mixture, DeepKernelReport]:
+    """Train deep kernels and the plain Gaussian process, and choose between them.
+
+    Args:
+        layer: The linear layer.
+        x: Points (n, D).
+        y: Standardized values (n,).
+        noise: Known noise variances (n,) of standardized values, or None.
+        plan: How to train.
+
+    Returns:
+        What answers, conditioned on all observations, and the report of the choice.
+    """
+    kernel = KERNELS["matern52"]
+    u = layer(x)
+    low, edge = layer.bounds[:, 0], layer.bounds[:, 1] - layer.bounds[:, 0]
+    plain = most_probable(kernel, (u - low) / edge, y, noise)
+    fallback = Mixture([_plain_member(u, y, plain, edge)])
+    nothing = DeepKernelReport("gaussian process", "", np.nan, np.nan, np.nan, ())
+    if len(y) < FEWEST_OBSERVATIONS:
+        return fallback, replace(nothing, reason=f"{len(y)} observations are too few to hold some out; {FEWEST_OBSERVATIONS} are needed")
+    if np.ptp(y) == 0:
+        return fallback, replace(nothing, reason="all values are equal: there is nothing to learn")
+
+    order = np.random.default_rng(SEED).permutation(len(y))[:MOST_TRAINED_ON]
+    known = None if noise is None else noise[order]
+    folds = left_out(len(order))
+    starts = [_without(u[order], y[order], known, fold, low, edge) for fold in folds]
+    kernels, held_out = train_deep_kernels(u[order], y[order], known, folds, starts, edge, plan, SEED)
+    nlpd, coverage = _scores(held_out, y[order])
+    nlpd_plain = _score_of_plain(u[order], y[order], folds, starts, low, edge)
+    report = DeepKernelReport(
+        used="deep kernel",
+        reason=f"its held-out log score is better by {nlpd_plain - nlpd:.3g} per observation",
+        held_out_nlpd=nlpd,
+        held_out_nlpd_gaussian_process=nlpd_plain,
+        held_out_coverage=coverage,
+        steps=tuple(each.step for each in kernels),
+    )
+    everywhere = [np.full(len(y), each.noise[0]) if noise is None else noise for each in kernels]
+    members = [
+        Member(each.network, FeaturePosterior(kernel, each.network(u), y, variances, each.mean, each.scale))
+        for each, variances in zip(kernels, everywhere, strict=True)
+    ]
+    if not nlpd < nlpd_plain:
+        why = f"the plain Gaussian process has a held-out log score that is better by {nlpd - nlpd_plain:.3g} per observation"
+    elif coverage < OVERCONFIDENT:
+        why = f"the deep kernel is overconfident: its 95 % intervals hold {100 * coverage:.0f} % of the held-out values"
+    elif max(_correlation(member) for member in members) > COLLAPSED:
+        why = "the features of the deep kernel have collapsed to a point"
+    else:
+        return Mixture(members), report
+    return fallback, replace(report, used="gaussian process", reason=why)
+
+
+def left_out(n: int) -> NDArray[np.int64]:
+    """Indices (members, h) of the observations that each member leaves out: every observation is left out about equally often."""
+    generator = np.random.default_rng(SEED)
+    size = -(-n // N_FOLDS)
+    folds = []
+    for _ in range(N_REPEATS):
+        order = generator.permutation(n)
+        # Folds of equal size, the last one overlapping with the one before it.
+        folds += [order[min(start, n - size) :][:size] for start in range(0, n, size)]
+    return np.array(folds, dtype=np.int64)
+
+
+def _plain_member(u: Array, y: Array, learned: Hyperparameters, edge: Array) -> Member:
+    """The plain Gaussian process as a member of a mixture; length scales are in units of `edge`."""
+    scaling = Scaling(1.0 / (learned.lengthscale * edge))
+    return Member(scaling, FeaturePosterior(KERNELS["matern52"], scaling(u), y, learned.noise, learned.mean, learned.scale))
+
+
+def _without(u: Array, y: Array, noise: Array | None, fold: NDArray[np.int64], low: Array, edge: Array) -> Hyperparameters:
+    """The plain Gaussian process of all observations but those of a fold."""
+    kept = np.setdiff1d(np.arange(len(y)), fold)
+    return most_probable(KERNELS["matern52"], (u[kept] - low) / edge, y[kept], None if noise is None else noise[kept])
+
+
+def _score_of_plain(u: Array, y: Array, folds: NDArray[np.int64], starts: list[Hyperparameters], low: Array, edge: Array) -> float:
+    """The counterpart of the deep kernels' held-out score: leave-one-out by processes that did not learn from the observation."""
+    unit, scores = (u - low) / edge, []
+    for fold, start in zip(folds, starts, strict=True):
+        factor = factorize(start.scale * KERNELS["matern52"].matrix(unit, unit, start.lengthscale), np.full(len(y), np.median(start.noise)))
+        mean, variance = leave_one_out(factor, y, start.mean)
+        scores.append(_scores(HeldOut(mean[fold], variance[fold]), y[fold])[0])
+    return float(np.mean(scores))
+
+
+def _scores(predicted: HeldOut, values: Array) -> tuple[float, float]:
+    """Average negative log predictive density, and coverage of the 95 % interval."""
+    misses = (values - predicted.mean) / np.sqrt(predicted.variance)
+    density = 0.5 * np.log(2 * np.pi * predicted.variance) + 0.5 * misses**2
+    return float(density.mean()), float((np.abs(misses) < INTERVAL).mean())
+
+
+def _correlation(member: Member) -> float:
+    """Average prior correlation between distinct observations."""
+    features = member.belief.features
+    n = len(features)
+    total = float(member.belief.kernel.value(squared_distances(features, features)).sum())
+    return (total - n) / (n * (n - 1))

@@ -1,0 +1,111 @@
+"""Evaluators for the tests: functions of a trajectory, good and bad, as users write them."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def smooth(trajectory):
+    """A smooth objective; its incumbent depends on the whole trajectory."""
+    return -float(np.mean((trajectory - 0.3) ** 2))
+
+
+def slow(trajectory):
+    """The same, in the time that an instrument takes."""
+    time.sleep(0.05)
+    return smooth(trajectory)
+
+
+def counted(trajectory):
+    """Write down every call, so that a test can count them."""
+    with Path(os.environ["LABORATORY_LOG"]).open("a") as file:
+        file.write(f"{float(trajectory[0])!r}\n")
+    time.sleep(float(os.environ.get("LABORATORY_SECONDS", "0")))
+    return smooth(trajectory)
+
+
+def pictures(trajectory):
+    """A metric, a second one, and two arrays."""
+    return {
+        "objective": smooth(trajectory),
+        "end": trajectory[-1],
+        "image": np.outer(trajectory[:3], trajectory[:4]),
+        "line": trajectory[:5],
+    }
+
+
+def chatty(trajectory):
+    """Print, as instruments' drivers do."""
+    print("measuring", len(trajectory), "steps")
+    print("a warning", file=sys.stderr)
+    return smooth(trajectory)
+
+
+def process(trajectory):
+    """Say which process measured."""
+    return {"objective": smooth(trajectory), "process": os.getpid(), "parent": os.getppid()}
+
+
+def temperamental(trajectory):
+    """Do what the trajectory's first step says."""
+    mood = int(trajectory[0])
+    if mood == 1:
+        raise RuntimeError("the sample is gone")
+    if mood == 2:
+        return "thirty"
+    if mood == 3:
+        return np.zeros((2, 2))
+    if mood == 4:
+        return {"objective": 1.0, "image": np.zeros((3, 3))}
+    if mood == 5:
+        return {"objective": 1.0, "image": np.zeros((4, 3))}
+    if mood == 6:
+        sys.exit("good bye")
+    if mood == 7:
+        os._exit(3)
+    if mood == 8:
+        time.sleep(120)
+    if mood == 9:
+        return {"objective": 1.0, "z": np.zeros(3)}
+    if mood == 10:
+        return {"a/b": 1.0}
+    if mood == 11:
+        return {"objective": 1.0 + 2.0j}
+    if mood == 12:
+        return None
+    return {-1: float("nan"), -2: float("inf"), -3: 1e300, -4: -float("inf")}.get(mood, smooth(trajectory))
+
+
+def moody(trajectory):
+    """Fail in a way that follows from the trajectory: no two the same, most of them good."""
+    kinds = [0, 0, 0, 1, 2, 3, 4, 5, 6, 9, 10, 11, 12, -1, -2, -3]
+    return temperamental(np.concatenate([[kinds[int(abs(trajectory[1]) * 1e6) % len(kinds)]], trajectory[1:]]))
+
+
+class Bench:
+    """An attribute of an attribute."""
+
+    @staticmethod
+    def measure(trajectory):
+        return smooth(trajectory)
+
+
+NOT_CALLABLE = 3
+
+
+def count_up(n, progress=None):
+    """A long task."""
+    for index in range(n):
+        time.sleep(0.3)
+        progress(index + 1, n, float(index))
+    return os.getpid()
+
+
+def fail(sentence, progress=None):
+    """A long task that cannot be done."""
+    from latentloop.loop.errors import ConfigError
+
+    raise ConfigError(sentence)

@@ -1,0 +1,343 @@
+"""Ask and tell: what is asked follows from what was told, and from nothing else."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from latentloop import CandidatesExhausted, Optimizer
+from latentloop.loop.errors import UnknownNameError
+from latentloop.loop.registry import ACQUISITIONS
+
+BOX = [[-1.0, 2.0], [3.0, 4.0]]
+NAMES = sorted(ACQUISITIONS.built_in)
+
+
+def valley(points):
+    """Largest, 1.0, at (0.5, 3.2)."""
+    points = np.atleast_2d(points)
+    return 1.0 - ((points - [0.5, 3.2]) ** 2).sum(axis=1)
+
+
+def run(optimizer, n, objective=valley, q=1):
+    for _ in range(n):
+        points = optimizer.ask(q)
+        optimizer.tell(points, objective(points))
+    return optimizer
+
+
+@given(seed=st.integers(0, 2**31), cuts=st.lists(st.integers(1, 4), min_size=1, max_size=6))
+@settings(max_examples=25)
+def test_the_initial_design_does_not_depend_on_the_batches_in_which_it_is_asked(seed, cuts):
+    n = sum(cuts)
+    whole = Optimizer(BOX, n_initial=n, seed=seed).ask(n)
+    optimizer = Optimizer(BOX, n_initial=n, seed=seed)
+    parts = []
+    for q in cuts:
+        parts.append(optimizer.ask(q))
+        optimizer.tell(parts[-1], valley(parts[-1]))
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert optimizer.last_origins == ["initial"] * cuts[-1]
+
+
+@given(seed=st.integers(0, 2**31), n=st.integers(1, 40))
+@settings(max_examples=25)
+def test_the_initial_design_lies_in_the_box_and_fills_it(seed, n):
+    points = Optimizer(BOX, n_initial=n, seed=seed).ask(n)
+    assert points.shape == (n, 2)
+    assert points.dtype == np.float64
+    low, high = np.array(BOX).T
+    assert ((points >= low) & (points <= high)).all()
+    if n >= 8:
+        assert (np.ptp((points - low) / (high - low), axis=0) > 0.5).all()
+
+
+def test_seeds_make_designs_of_their_own():
+    designs = {Optimizer(BOX, seed=seed).ask(4).tobytes() for seed in range(20)}
+    assert len(designs) == 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_acquisition_function_proposes_points_of_the_box_and_says_so(name):
+    optimizer = run(Optimizer(BOX, acquisition=name, n_initial=4, seed=1), 4)
+    for q in (1, 3):
+        points = optimizer.ask(q)
+        low, high = np.array(BOX).T
+        assert points.shape == (q, 2)
+        assert ((points >= low) & (points <= high)).all()
+        assert optimizer.last_origins == [name] * q
+        assert optimizer.last_values.shape == (q,)
+        assert len({point.tobytes() for point in points}) == q
+
+
+def test_bayesian_optimization_finds_what_random_search_does_not():
+    found = run(Optimizer(BOX, seed=0, noise=0.0), 13).incumbent.objective
+    lucky = run(Optimizer(BOX, acquisition="random", seed=0), 13).incumbent.objective
+    assert found > 0.999
+    assert lucky < found
+
+
+def test_an_ask_that_crosses_the_end_of_the_design_gives_both():
+    optimizer = run(Optimizer(BOX, n_initial=5, seed=0), 3)
+    points = optimizer.ask(4)
+    assert optimizer.last_origins == ["initial", "initial", "log_ei", "log_ei"]
+    assert np.isnan(optimizer.last_values[:2]).all()
+    assert np.isfinite(optimizer.last_values[2:]).all()
+    np.testing.assert_array_equal(points[:2], Optimizer(BOX, n_initial=5, seed=0).ask(5)[3:])
+    np.testing.assert_array_equal(optimizer.pending, points)
+
+
+def test_points_asked_are_pending_until_told_or_discarded():
+    optimizer = Optimizer(BOX, n_initial=3, seed=0)
+    points = optimizer.ask(3)
+    np.testing.assert_array_equal(optimizer.pending, points)
+    optimizer.tell(points[1:2], [1.0])
+    np.testing.assert_array_equal(optimizer.pending, points[[0, 2]])
+    optimizer.discard(points[:1])
+    np.testing.assert_array_equal(optimizer.pending, points[2:])
+    assert optimizer.observations[1].tolist() == [1.0]
+
+
+def test_pending_points_are_known_to_the_acquisition_function():
+    one = run(Optimizer(BOX, n_initial=6, seed=0), 6)
+    other = run(Optimizer(BOX, n_initial=6, seed=0), 6)
+    first, second = one.ask(), one.ask()
+    np.testing.assert_array_equal(first, other.ask())
+    other.discard(first)
+    third = other.ask()
+    assert np.linalg.norm(second - first) > np.linalg.norm(third - first)
+
+
+@pytest.mark.parametrize("name", ["log_ei", "ucb", "max_variance", "random"])
+def test_to_minimize_is_to_maximize_the_negative(name):
+    highest = Optimizer(BOX, acquisition=name, seed=5, n_initial=3)
+    lowest = Optimizer(BOX, acquisition=name, seed=5, n_initial=3, goal="minimize")
+    for _ in range(5):
+        points = highest.ask()
+        np.testing.assert_array_equal(points, lowest.ask())
+        highest.tell(points, valley(points))
+        lowest.tell(points, -valley(points))
+    np.testing.assert_array_equal(highest.incumbent.z, lowest.incumbent.z)
+    assert highest.incumbent.objective == -lowest.incumbent.objective
+    mean, variance = highest.posterior(BOX)
+    negative, same = lowest.posterior(BOX)
+    np.testing.assert_array_equal(mean, -negative)
+    np.testing.assert_array_equal(variance, same)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("with_candidates", [False, True])
+def test_a_state_through_json_continues_bit_for_bit(name, with_candidates):
+    candidates = np.random.default_rng(0).uniform(*np.array(BOX).T, (60, 2)) if with_candidates else None
+    optimizer = run(Optimizer(BOX, acquisition=name, n_initial=4, seed=7, candidates=candidates), 5)
+    optimizer.discard(optimizer.ask(2)[:1], infeasible=True)
+    twin = Optimizer.from_state(json.loads(json.dumps(optimizer.state(), allow_nan=False)))
+    assert twin.state() == optimizer.state()
+    for q in (1, 2) if with_candidates or name == "log_ei" else (2,):
+        points = optimizer.ask(q)
+        np.testing.assert_array_equal(points, twin.ask(q))
+        optimizer.tell(points, valley(points), np.full(q, 0.01))
+        twin.tell(points, valley(points), np.full(q, 0.01))
+    assert twin.state() == optimizer.state()
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_the_state_keeps_every_choice(goal):
+    optimizer = Optimizer(BOX, "gp", {"name": "ucb", "parameters": {}}, 9, None, 11, 0.25, goal)
+    twin = Optimizer.from_state(json.loads(json.dumps(optimizer.state())))
+    assert twin.state() == optimizer.state()
+    assert (twin.n_initial, twin.seed, twin.noise, twin.goal) == (9, 11, 0.25, goal)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_candidates_are_asked_exactly_and_never_twice(name):
+    candidates = np.random.default_rng(1).uniform(*np.array(BOX).T, (11, 2))
+    rows = {row.tobytes() for row in candidates}
+    optimizer = Optimizer(BOX, acquisition=name, n_initial=3, candidates=candidates, seed=2)
+    seen = []
+    for q in (2, 1, 3, 1, 1, 2, 1):
+        points = optimizer.ask(q)
+        seen += [point.tobytes() for point in points]
+        if len(seen) % 2:
+            optimizer.tell(points, valley(points))
+    assert len(set(seen)) == len(seen) == 11
+    assert set(seen) == rows
+    with pytest.raises(CandidatesExhausted, match="0 of 11 are left"):
+        optimizer.ask()
+
+
+@pytest.mark.parametrize("told", [0, 2, 8])
+def test_asking_for_more_candidates_than_are_left_changes_nothing(told):
+    candidates = np.random.default_rng(1).uniform(*np.array(BOX).T, (10, 2))
+    optimizer = Optimizer(BOX, n_initial=4, candidates=candidates, seed=2)
+    if told:
+        points = optimizer.ask(told)
+        optimizer.tell(points, valley(points))
+    before = optimizer.state()
+    with pytest.raises(CandidatesExhausted, match=f"{10 - told} of 10 are left") as caught:
+        optimizer.ask(11 - told)
+    assert isinstance(caught.value, RuntimeError)
+    assert optimizer.state() == before
+    assert len(optimizer.ask(10 - told)) == 10 - told
+
+
+def test_candidates_told_without_asking_or_discarded_are_not_asked():
+    candidates = np.random.default_rng(1).uniform(*np.array(BOX).T, (6, 2))
+    optimizer = Optimizer(BOX, acquisition="random", n_initial=1, candidates=candidates, seed=2)
+    optimizer.tell(candidates[:2], [0.0, 1.0])
+    optimizer.discard(candidates[2:3])
+    asked = optimizer.ask(3)
+    assert {point.tobytes() for point in asked} == {row.tobytes() for row in candidates[3:]}
+
+
+def test_zero_and_negative_zero_are_the_same_candidate():
+    optimizer = Optimizer([[-1, 1]], candidates=[[0.0], [1.0]], n_initial=1)
+    optimizer.tell([[-0.0]], [1.0])
+    assert optimizer.ask().tolist() == [[1.0]]
+
+
+def test_points_that_were_never_asked_may_be_told_and_count_as_the_design():
+    optimizer = Optimizer(BOX, n_initial=3, seed=0)
+    points = np.array([[0.0, 3.5], [1.0, 3.1], [-1.0, 4.0]])
+    optimizer.tell(points, valley(points)[:, None])
+    assert optimizer.n_asked == 0
+    optimizer.ask()
+    assert optimizer.last_origins == ["log_ei"]
+    assert optimizer.incumbent.objective == valley(points).max()
+    assert optimizer.incumbent.trial == int(valley(points).argmax())
+
+
+def test_a_single_point_may_be_told_as_a_row():
+    optimizer = Optimizer(BOX)
+    optimizer.tell([0.0, 3.5], 1.0)
+    assert optimizer.observations[0].tolist() == [[0.0, 3.5]]
+
+
+def test_the_first_of_equal_observations_is_the_incumbent():
+    optimizer = Optimizer(BOX)
+    assert optimizer.incumbent is None
+    optimizer.tell([[0.0, 3.5], [1.0, 3.5]], [2.0, 2.0])
+    assert optimizer.incumbent.trial == 0
+
+
+@pytest.mark.parametrize(
+    ("points", "values", "variances", "words"),
+    [
+        ([[0.0, 3.5, 1.0]], [1.0], None, r"shape \(q, 2\)"),
+        ([[0.0, np.nan]], [1.0], None, "finite"),
+        ([[0.0, 9.0]], [1.0], None, "outside the box"),
+        ([[0.0, 3.5]], [1.0, 2.0], None, "y must have shape"),
+        ([[0.0, 3.5]], [[1.0, 2.0]], None, "y must have shape"),
+        ([[0.0, 3.5]], [np.nan], None, "y must be finite"),
+        ([[0.0, 3.5]], [np.inf], None, "y must be finite"),
+        ([[0.0, 3.5]], [1.0], [-1.0], "not negative"),
+        ([[0.0, 3.5]], [1.0], [np.nan], "y_var must be finite"),
+        ([[0.0, 3.5]], [1.0], [1.0, 2.0], "y_var must have shape"),
+        ([["a", "b"]], [1.0], None, "could not convert"),
+    ],
+)
+def test_a_bad_observation_is_refused_and_nothing_is_added(points, values, variances, words):
+    optimizer = run(Optimizer(BOX, seed=0), 2)
+    before = optimizer.state()
+    with pytest.raises(ValueError, match=words):
+        optimizer.tell(points, values, variances)
+    assert optimizer.state() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"bounds": [[0, 1, 2]]}, "bounds"),
+        ({"bounds": [[1, 0]]}, "low < high"),
+        ({"bounds": [[0, 0]]}, "low < high"),
+        ({"bounds": [[0, np.inf]]}, "finite"),
+        ({"bounds": []}, "bounds"),
+        ({"bounds": BOX, "goal": "best"}, "goal must be"),
+        ({"bounds": BOX, "n_initial": 0}, "n_initial"),
+        ({"bounds": BOX, "noise": -1.0}, "noise"),
+        ({"bounds": BOX, "noise": np.nan}, "noise"),
+        ({"bounds": BOX, "candidates": [[0.0]]}, "candidates"),
+        ({"bounds": BOX, "candidates": [[0.0, np.nan]]}, "candidates"),
+        ({"bounds": BOX, "acquisition": {"name": "ucb", "parameters": {"banana": 1}}}, "no parameter 'banana'"),
+    ],
+)
+def test_a_bad_argument_is_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        Optimizer(**arguments)
+
+
+@pytest.mark.parametrize("kind", ["surrogate", "acquisition"])
+def test_an_unknown_choice_lists_the_known_ones(kind):
+    with pytest.raises(UnknownNameError, match="known are"):
+        Optimizer(BOX, **{kind: "banana"})
+
+
+def test_at_least_one_point_must_be_asked():
+    with pytest.raises(ValueError, match="q must be at least 1"):
+        Optimizer(BOX).ask(0)
+    with pytest.raises(ValueError, match="knows nothing yet"):
+        Optimizer(BOX).posterior(BOX)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "values", [[0.0] * 6, [3.0] * 6, [1e99, -1e99, 0, 1e99, 5, 1e98], [1e-200, 2e-200, 0, 0, 1e-200, 0], [1.0, 1.0, 1.0, 1.0, 1.0, 1e6]]
+)
+def test_asking_goes_on_after_constant_tiny_and_huge_values(name, values):
+    optimizer = Optimizer(BOX, acquisition=name, n_initial=6, seed=0)
+    optimizer.tell(optimizer.ask(6), values)
+    points = optimizer.ask(2)
+    low, high = np.array(BOX).T
+    assert np.isfinite(points).all()
+    assert ((points >= low) & (points <= high)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_asking_goes_on_after_one_observation_and_after_the_same_point_many_times(name):
+    optimizer = Optimizer(BOX, acquisition=name, n_initial=1, seed=0)
+    optimizer.tell(optimizer.ask(), [1.0])
+    assert np.isfinite(optimizer.ask()).all()
+    optimizer.tell(np.tile([[0.5, 3.5]], (8, 1)), np.arange(8.0))
+    assert np.isfinite(optimizer.ask(2)).all()
+    assert optimizer.last_origins == [name, name]
+
+
+def test_nothing_told_means_more_of_the_design():
+    optimizer = Optimizer(BOX, n_initial=2, seed=0)
+    first = optimizer.ask(2)
+    optimizer.discard(first)
+    later = optimizer.ask(3)
+    assert optimizer.last_origins == ["initial"] * 3
+    np.testing.assert_array_equal(np.concatenate([first, later]), Optimizer(BOX, n_initial=5, seed=0).ask(5))
+
+
+def test_failed_trials_are_made_up_for_by_more_of_the_design():
+    optimizer = Optimizer(BOX, n_initial=3, seed=0)
+    for index in range(3):
+        point = optimizer.ask()
+        if index == 1:
+            optimizer.discard(point)
+        else:
+            optimizer.tell(point, [1.0 * index])
+    optimizer.ask()
+    assert optimizer.last_origins == ["initial"]
+    optimizer.ask()
+    assert optimizer.last_origins == ["log_ei"]
+
+
+def test_one_dimension_and_many_dimensions_work():
+    for d in (1, 7):
+        optimizer = Optimizer([[0.0, 1.0]] * d, n_initial=4, seed=0)
+        run(optimizer, 5, lambda points: -((points - 0.5) ** 2).sum(axis=1))
+        assert optimizer.ask().shape == (1, d)
+
+
+def test_what_is_handed_out_is_a_copy():
+    optimizer = Optimizer(BOX, seed=0)
+    points = optimizer.ask(2)
+    optimizer.pending[:] = 0
+    points[:] = 0
+    x, y = optimizer.observations
+    assert (optimizer.pending != 0).all()
+    assert len(x) == len(y) == 0
