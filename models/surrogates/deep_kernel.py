@@ -4,34 +4,35 @@ A small network turns points into features in which a Gaussian process works,
 
     f ~ GP(c, s k(phi(x), phi(x'))),    phi(x) = u / l + network(u),    u = linear layer of x,
 
-and five of them, each trained without one fifth of the observations (see `deep_kernel_training`), answer together (see `mixture`). Points
+and twelve of them, each trained without a quarter of the observations (see `deep_kernel_training`), answer together (see `mixture`). Points
 are latent vectors, or whole trajectories, of which the linear layer takes principal scores and tail means (see `input_layer`).
 
 With few labels a network can be worse than no network. Its held-out log score is therefore compared with that of the plain Gaussian
-process on the same inputs; where it is not better, where its intervals are far too narrow, or where its features have collapsed to a
-point, the plain one answers, and `report` says which and why. Fitting is a pure function of the data.
+process on the same inputs; where it is worse by more than a standard error, where its intervals are far too narrow, or where its features
+have collapsed to a point, the plain one answers, and `report` says which and why. Fitting is a pure function of the data.
 
 Sources: Wilson, Hu, Salakhutdinov and Xing 2016, 10.48550/arXiv.1511.02222; Valleti, Vasudevan, Ziatdinov and Kalinin, Mach. Learn.: Sci.
 Technol. 5, 015012 (2024), 10.1088/2632-2153/ad1ed3 (on process trajectories); Ober, Rasmussen and van der Wilk 2021 (why it overfits),
 10.48550/arXiv.2102.12108.
 """
 
+import math
 from dataclasses import dataclass, replace
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import NotFittedError, ParameterError
-from .base import Array, Posterior, PosteriorGradient, ValueAndGradient
-from .deep_kernel_training import DeepKernelPlan, HeldOut, train_deep_kernels
+from .base import Array
+from .deep_kernel_training import DeepKernelPlan, HeldOut, shares, train_deep_kernels
 from .feature_network import Scaling
 from .feature_posterior import FeaturePosterior, leave_one_out
-from .input_layer import InputLayer, box_layer, trajectory_layer
+from .input_layer import Features, Layer, box_layer, layer_of
 from .kernels import KERNELS, squared_distances
 from .marginal_likelihood import Hyperparameters, factorize, most_probable
+from .layered import LayeredSurrogate
 from .mixture import Member, Mixture
-from .standardization import Standardization, checked_box, checked_noise, checked_points, checked_values
 
 MOST_LATENT: Final = 32
 """Points of more coordinates are taken for trajectories when nothing else is said."""
@@ -73,15 +74,16 @@ class DeepKernelReport:
     """The step of Adam at which each member was stopped; 0 is the plain Gaussian process."""
 
 
-class DeepKernelSurrogate:
+class DeepKernelSurrogate(LayeredSurrogate):
     """Gaussian process on features that small networks learn, with the plain Gaussian process to fall back to.
 
     Args:
         bounds: The box (d, 2), rows [low, high]; for trajectories d = steps times channels.
         noise: Variance of a measurement's noise in squared units of y, 0 for a deterministic objective; None to infer it.
             Variances per point, given to `fit`, come first.
+        features: Turns latent vectors (n, d) into the trajectories that are looked at instead, such as a latent model's `decode`.
         inputs: "latent" points are used as they are; of a "trajectory" principal scores and tail means; "auto" takes points of more
-            than 32 coordinates for trajectories.
+            than 32 coordinates, and what `features` returns, for trajectories.
         n_channels: Channels of a trajectory, side by side in each step.
         hidden: Widths of the network's hidden layers.
         max_steps: Most steps of Adam.
@@ -98,6 +100,7 @@ class DeepKernelSurrogate:
         self,
         bounds: ArrayLike,
         noise: float | None = None,
+        features: Features | None = None,
         inputs: Inputs = "auto",
         n_channels: int = 1,
         hidden: tuple[int, ...] = (32, 16),
@@ -106,54 +109,18 @@ class DeepKernelSurrogate:
         learning_rate: float = 0.01,
         weight_decay: float = 1e-3,
     ) -> None:
-        self.bounds = checked_box(bounds)
-        self.noise = checked_noise(noise)
+        super().__init__(bounds, noise)
         if inputs not in ("auto", "latent", "trajectory"):
             raise ParameterError(f"inputs is {inputs!r}; it must be auto, latent or trajectory")
-        if n_channels < 1 or len(self.bounds) % n_channels:
-            raise ParameterError(f"{len(self.bounds)} coordinates cannot be steps of {n_channels} channels; n_channels must divide them")
+        if n_channels < 1:
+            raise ParameterError(f"n_channels is {n_channels}; it must be at least 1")
         if not hidden or min(hidden) < 1 or max_steps < 1 or patience < 1 or not learning_rate > 0 or not weight_decay >= 0:
             raise ParameterError("hidden, max_steps, patience and learning_rate must be positive, and weight_decay at least 0")
+        self.features = features
         self.inputs: Inputs = inputs
         self.n_channels = n_channels
         self.plan = DeepKernelPlan(tuple(hidden), max_steps, patience, learning_rate, weight_decay)
-        self._mixture: Mixture | None = None
         self._report: DeepKernelReport | None = None
-
-    # --- learning -------------------------------------------------------------------------------------------------------------
-
-    def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None) -> None:
-        """Learn from observations: points (n, d), values (n,) and, where known, the variances (n,) of their noise.
-
-        Raises:
-            ObservationError: The shapes do not fit together, a variance is negative, or a value is too large to be squared.
-            NonFiniteError: NaN or infinity among them.
-        """
-        points = checked_points(x, len(self.bounds))
-        values = checked_values(y, len(points))
-        self._units = Standardization.of(values)
-        noise = self._units.known_noise(len(values), self.noise, y_var)
-        standardized = self._units.apply(values)
-        is_trajectory = self.inputs == "trajectory" or (self.inputs == "auto" and len(self.bounds) > MOST_LATENT)
-        self._layer: InputLayer = trajectory_layer(points, self.n_channels) if is_trajectory else box_layer(self.bounds)
-        self._mixture, self._report = fit_deep_kernel(self._layer, points, standardized, noise, self.plan)
-
-    def condition(self, x: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """A copy that has also observed y (p,) at points (p, d), networks and hyperparameters unchanged; see `Surrogate.condition`."""
-        mixture = self._learned()
-        points = checked_points(x, len(self.bounds))
-        values = None if y is None else self._units.apply(checked_values(y, len(points)))
-        copy = type(self)(self.bounds, self.noise, self.inputs, self.n_channels)
-        copy.plan, copy._units, copy._layer, copy._report = self.plan, self._units, self._layer, self._report
-        copy._mixture = mixture.extended(self._layer(points), values)
-        return copy
-
-    # --- answering ------------------------------------------------------------------------------------------------------------
-
-    @property
-    def n_observations(self) -> int:
-        """Number of observations known, fantasies included."""
-        return 0 if self._mixture is None else self._mixture.n_observations
 
     @property
     def report(self) -> DeepKernelReport:
@@ -166,54 +133,14 @@ class DeepKernelSurrogate:
             raise NotFittedError("this deep kernel has no observations; call fit(x, y)")
         return self._report
 
-    @property
-    def noise_variance(self) -> float:
-        """Variance of a typical observation's noise, in squared units of y."""
-        return self._learned().noise * self._units.unit**2
-
-    def posterior(self, x: ArrayLike) -> Posterior:
-        """Mean and variance of f at points (m, d).
-
-        Raises:
-            NotFittedError: `fit` has not been called.
-            ObservationError: `x` is not (m, d).
-            NonFiniteError: NaN or infinity in `x`.
-        """
-        belief = self._learned().posterior(self._layer(checked_points(x, len(self.bounds))))
-        return Posterior(self._units.centre + self._units.unit * belief.mean, self._units.unit**2 * belief.variance)
-
-    def posterior_gradient(self, x: ArrayLike) -> PosteriorGradient:
-        """Mean and variance of f at points (m, d), with their gradients; errors as `posterior`."""
-        belief = self._learned().posterior_gradient(self._layer(checked_points(x, len(self.bounds))))
-        unit = self._units.unit
-        return PosteriorGradient(
-            self._units.centre + unit * belief.mean,
-            unit**2 * belief.variance,
-            unit * self._layer.pullback(belief.mean_gradient),
-            unit**2 * self._layer.pullback(belief.variance_gradient),
-        )
-
-    def draw_path(self, generator: np.random.Generator, n_features: int = 1024) -> ValueAndGradient:
-        """One function from the posterior, with its gradient; see `paths`."""
-        path = self._learned().draw_path(generator, n_features)
-
-        def in_the_box(x: Array) -> tuple[Array, Array]:
-            value, gradient = path(self._layer(checked_points(x, len(self.bounds))))
-            return self._units.centre + self._units.unit * value, self._units.unit * self._layer.pullback(gradient)
-
-        return in_the_box
-
-    # --- private --------------------------------------------------------------------------------------------------------------
-
-    def _learned(self) -> Mixture:
-        if self._mixture is None:
-            raise NotFittedError("this deep kernel has no observations; call fit(x, y)")
-        return self._mixture
+    def _learn(self, x: Array, y: Array, noise: Array | None) -> tuple[Layer, Mixture]:
+        is_trajectory = self.inputs == "trajectory" or (self.inputs == "auto" and (self.features is not None or x.shape[1] > MOST_LATENT))
+        layer = layer_of(self.bounds, x, self.features, self.n_channels) if is_trajectory else box_layer(self.bounds)
+        mixture, self._report = fit_deep_kernel(layer, x, y, noise, self.plan)
+        return layer, mixture
 
 
-def fit_deep_kernel(
-    layer: InputLayer, x: Array, y: Array, noise: Array | None, plan: DeepKernelPlan
-) -> tuple[Mixture, DeepKernelReport]:
+def fit_deep_kernel(layer: Layer, x: Array, y: Array, noise: Array | None, plan: DeepKernelPlan) -> tuple[Mixture, DeepKernelReport]:
     """Train deep kernels and the plain Gaussian process, and choose between them.
 
     Args:
@@ -242,11 +169,13 @@ def fit_deep_kernel(
     folds = left_out(len(order))
     starts = [_without(u[order], y[order], known, fold, low, edge) for fold in folds]
     kernels, held_out = train_deep_kernels(u[order], y[order], known, folds, starts, edge, plan, SEED)
-    nlpd, coverage = _scores(held_out, y[order])
-    nlpd_plain = _score_of_plain(u[order], y[order], folds, starts, low, edge)
+    densities, coverage = _scores(held_out, y[order])
+    densities_plain = _scores_of_plain(u[order], y[order], folds, starts, low, edge)
+    nlpd, nlpd_plain = float(densities.mean()), float(densities_plain.mean())
+    doubt = float((densities - densities_plain).std(ddof=1)) / math.sqrt(len(order))
     report = DeepKernelReport(
         used="deep kernel",
-        reason=f"its held-out log score is better by {nlpd_plain - nlpd:.3g} per observation",
+        reason=f"its held-out log score exceeds that of the Gaussian process by {nlpd_plain - nlpd:.3g} +- {doubt:.2g} per observation",
         held_out_nlpd=nlpd,
         held_out_nlpd_gaussian_process=nlpd_plain,
         held_out_coverage=coverage,
@@ -257,8 +186,8 @@ def fit_deep_kernel(
         Member(each.network, FeaturePosterior(kernel, each.network(u), y, variances, each.mean, each.scale))
         for each, variances in zip(kernels, everywhere, strict=True)
     ]
-    if not nlpd < nlpd_plain:
-        why = f"the plain Gaussian process has a held-out log score that is better by {nlpd - nlpd_plain:.3g} per observation"
+    if not nlpd < nlpd_plain + doubt:
+        why = f"the held-out log score of the deep kernel is lower by {nlpd - nlpd_plain:.3g} +- {doubt:.2g} per observation"
     elif coverage < OVERCONFIDENT:
         why = f"the deep kernel is overconfident: its 95 % intervals hold {100 * coverage:.0f} % of the held-out values"
     elif max(_correlation(member) for member in members) > COLLAPSED:
@@ -292,21 +221,21 @@ def _without(u: Array, y: Array, noise: Array | None, fold: NDArray[np.int64], l
     return most_probable(KERNELS["matern52"], (u[kept] - low) / edge, y[kept], None if noise is None else noise[kept])
 
 
-def _score_of_plain(u: Array, y: Array, folds: NDArray[np.int64], starts: list[Hyperparameters], low: Array, edge: Array) -> float:
-    """The counterpart of the deep kernels' held-out score: leave-one-out by processes that did not learn from the observation."""
-    unit, scores = (u - low) / edge, []
-    for fold, start in zip(folds, starts, strict=True):
+def _scores_of_plain(u: Array, y: Array, folds: NDArray[np.int64], starts: list[Hyperparameters], low: Array, edge: Array) -> Array:
+    """The counterpart of the deep kernels' held-out scores: leave-one-out by processes that did not learn from the observation."""
+    unit, weights, scores = (u - low) / edge, shares(folds, len(y)), np.zeros(len(y))
+    for weight, start in zip(weights, starts, strict=True):
         factor = factorize(start.scale * KERNELS["matern52"].matrix(unit, unit, start.lengthscale), np.full(len(y), np.median(start.noise)))
         mean, variance = leave_one_out(factor, y, start.mean)
-        scores.append(_scores(HeldOut(mean[fold], variance[fold]), y[fold])[0])
-    return float(np.mean(scores))
+        scores += weight * _scores(HeldOut(mean, variance), y)[0]
+    return scores
 
 
-def _scores(predicted: HeldOut, values: Array) -> tuple[float, float]:
-    """Average negative log predictive density, and coverage of the 95 % interval."""
+def _scores(predicted: HeldOut, values: Array) -> tuple[Array, float]:
+    """Negative log predictive densities (n,), and the coverage of the 95 % intervals."""
     misses = (values - predicted.mean) / np.sqrt(predicted.variance)
     density = 0.5 * np.log(2 * np.pi * predicted.variance) + 0.5 * misses**2
-    return float(density.mean()), float((np.abs(misses) < INTERVAL).mean())
+    return density, float((np.abs(misses) < INTERVAL).mean())
 
 
 def _correlation(member: Member) -> float:

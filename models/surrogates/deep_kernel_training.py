@@ -1,13 +1,13 @@
 """Training of deep kernels.
 
-Every member of the ensemble leaves out one fold of the observations, starts as the plain Gaussian process of the others, and follows
-Adam down the negative log posterior density per observation (marginal likelihood, priors around the start, weight decay). A deep kernel can drive that as
-low as it likes and be wrong everywhere else, so training stops where the *held-out* leave-one-out log score is best,
+Every member of the ensemble leaves out a part of the observations, starts as the plain Gaussian process of the others, and follows Adam
+down the negative log posterior density per observation (marginal likelihood, priors around the start, weight decay). A deep kernel can
+drive that as low as it likes and be wrong everywhere else, so training stops where the *held-out* leave-one-out log score is best,
 
-    score_i = log N(y_i; mu_i, v_i),    mu_i = y_i - [K^-1 (y - c)]_i / [K^-1]_ii,    v_i = 1 / [K^-1]_ii,
+    score_i = log N(y_i; mu_i, v_i),    mu_i = y_i - [K^-1 (y - c)]_i / [K^-1]_ii,    v_i = 1 / [K^-1]_ii.
 
-with K over all observations but i from the fold, whose values the member has never trained on: each is predicted from all others in
-closed form, by a kernel that did not see it.
+K is over all observations; mean and variance are those of the mixture of the members that never trained on observation i. So each value
+is predicted from all others, in closed form, by kernels that have not seen it.
 
 Sources: Wilson, Hu, Salakhutdinov and Xing 2016, 10.48550/arXiv.1511.02222; Ober, Rasmussen and van der Wilk 2021 (the overfitting),
 10.48550/arXiv.2102.12108; Rasmussen and Williams 2006, section 5.4.2 (leave-one-out in closed form).
@@ -15,6 +15,7 @@ Sources: Wilson, Hu, Salakhutdinov and Xing 2016, 10.48550/arXiv.1511.02222; Obe
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -26,7 +27,7 @@ from .feature_network import FeatureNetwork
 from .marginal_likelihood import Hyperparameters
 
 SMALLEST_NOISE: Final = 1e-4
-"""Smallest noise variance that is inferred, as a share of the variance of y: what the network leaves unexplained is never exactly nothing."""
+"""Smallest noise variance that is inferred, as a share of the variance of y: networks never explain everything."""
 NOISE_PRIOR: Final = (-4.0, 1.0)
 """Mean and standard deviation of the log of an inferred noise variance."""
 DIRECT_SPREAD: Final = 1.5
@@ -160,7 +161,7 @@ class _Batch:
         generator = torch.Generator().manual_seed(seed)
         widths = [d, *plan.hidden, d]
         self.weights, self.biases = [], []
-        for layer, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for layer, (before, after) in enumerate(pairwise(widths)):
             # The last layer starts at zero, so that training starts at the plain Gaussian process.
             size = 0.0 if layer == len(widths) - 2 else 1.0
             self.weights.append(size * _normal((len(folds), before, after), generator) / math.sqrt(before))

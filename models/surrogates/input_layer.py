@@ -12,12 +12,17 @@ Source: Boyd and Chua, Fading memory and the problem of approximating nonlinear 
 32, 1150 (1985), 10.1109/TCS.1985.1085649 (the notion); the choice of dyadic tail means is our own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
+from ..errors import ParameterError
 from .base import Array
+
+Features: TypeAlias = Callable[[Array], Array]
+"""A function of latent vectors (n, d) that returns trajectories (n, T) or (n, T, C), such as a latent model's `decode`."""
 
 N_SCORES: Final = 8
 """Most principal scores used; further ones changed the error on the published trajectories by less than a hundredth."""
@@ -25,6 +30,8 @@ NEGLIGIBLE: Final = 1e-4
 """Share of the total variance below which a principal component is left out."""
 TRAJECTORY_EDGE: Final = 3.0
 """Standardized features of trajectories lie between minus and plus this, for the most part."""
+STEP: Final = 1e-5
+"""Step of a difference quotient, as a share of the box's edge."""
 BOX_EDGE: Final = float(np.sqrt(3.0))
 """Half the edge of a box in which uniformly distributed points have variance 1."""
 
@@ -40,18 +47,54 @@ class InputLayer:
     bounds: Array
     """The box (k, 2) that the inputs fill, rows [low, high]."""
 
-    @property
-    def n_inputs(self) -> int:
-        """Number of inputs k."""
-        return int(self.matrix.shape[1])
-
     def __call__(self, x: Array) -> Array:
         """Inputs (n, k) of points (n, D)."""
         return (x - self.offset) @ self.matrix
 
-    def pullback(self, gradient: Array) -> Array:
-        """Gradients (n, D) by the points, from gradients (n, k) by the inputs."""
+    def pullback(self, x: Array, gradient: Array) -> Array:
+        """Gradients (n, D) by the points x (n, D), from gradients (n, k) by the inputs."""
+        del x
         return gradient @ self.matrix.T
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedLayer:
+    """Inputs that are read from the decoded trajectory of a latent vector."""
+
+    decode: Features
+    """Latent vectors (n, d) -> what they stand for (n, D)."""
+    layer: InputLayer
+    """What of that is looked at."""
+    steps: Array
+    """Steps (d,) of the difference quotients: a decoder comes without its derivative."""
+
+    @property
+    def bounds(self) -> Array:
+        """The box (k, 2) that the inputs fill."""
+        return self.layer.bounds
+
+    def __call__(self, x: Array) -> Array:
+        """Inputs (n, k) of latent vectors (n, d)."""
+        return self.layer(as_rows(self.decode(x)))
+
+    def pullback(self, x: Array, gradient: Array) -> Array:
+        """Gradients (n, d) by the latent vectors x (n, d), from gradients (n, k) by the inputs."""
+        columns = []
+        for k, step in enumerate(self.steps):
+            ahead, behind = x.copy(), x.copy()
+            ahead[:, k] += step
+            behind[:, k] -= step
+            columns.append(((self(ahead) - self(behind)) * gradient).sum(axis=1) / (2 * step))
+        return np.stack(columns, axis=1)
+
+
+Layer = InputLayer | DecodedLayer
+
+
+def as_rows(trajectories: Array) -> Array:
+    """Trajectories (n, T) or (n, T, C) as rows (n, T * C), the channels of a step side by side."""
+    array = np.asarray(trajectories, dtype=np.float64)
+    return array.reshape(len(array), -1)
 
 
 def box_layer(bounds: Array) -> InputLayer:
@@ -61,25 +104,40 @@ def box_layer(bounds: Array) -> InputLayer:
     return InputLayer(bounds.mean(axis=1), np.diag(2 * BOX_EDGE / edge), limits)
 
 
-def trajectory_layer(x: Array, n_channels: int = 1) -> InputLayer:
+def trajectory_layer(x: Array, n_channels: int = 1, with_tail_means: bool = True) -> InputLayer:
     """The layer that looks at the principal scores and the tail means of trajectories.
 
     Args:
         x: Trajectories (n, T * C), channels of a step side by side, to take the principal components and the standard deviations from.
         n_channels: Number of channels C.
+        with_tail_means: Whether to look at the tail means, or at the principal scores alone.
+
+    Raises:
+        ParameterError: The trajectories cannot be that of `n_channels` channels.
     """
+    if x.shape[1] % n_channels:
+        raise ParameterError(f"{x.shape[1]} values cannot be the steps of {n_channels} channels; n_channels must divide them")
     mean = x.mean(axis=0)
     _, singular, components = np.linalg.svd(x - mean, full_matrices=False)
     share = singular**2 / max(float((singular**2).sum()), np.finfo(np.float64).tiny)
     principal = components[:N_SCORES][share[:N_SCORES] > NEGLIGIBLE].T
-    matrix = np.hstack([principal, tail_means(x.shape[1] // n_channels, n_channels)])
+    tails = tail_means(x.shape[1] // n_channels, n_channels)
+    matrix = np.hstack([principal, tails]) if with_tail_means else principal
     spread = ((x - mean) @ matrix).std(axis=0)
     # A feature that does not vary among the data says nothing, and must not blow up rounding errors elsewhere.
     floor = 1e-9 * max(float(np.abs(x).max()), np.finfo(np.float64).tiny)
     matrix = matrix[:, spread > floor] / spread[spread > floor]
     if matrix.shape[1] == 0:
-        matrix = tail_means(x.shape[1] // n_channels, n_channels)[:, :1]
+        matrix = tails[:, :1]  # all trajectories are equal
     return InputLayer(mean, matrix, np.tile([-TRAJECTORY_EDGE, TRAJECTORY_EDGE], (matrix.shape[1], 1)))
+
+
+def layer_of(bounds: Array, x: Array, decode: Features | None, n_channels: int = 1, with_tail_means: bool = True) -> Layer:
+    """The layer that looks at trajectories: at the points x (n, d) themselves, or at what `decode` makes of them."""
+    if decode is None:
+        return trajectory_layer(x, n_channels, with_tail_means)
+    layer = trajectory_layer(as_rows(decode(x)), n_channels, with_tail_means)
+    return DecodedLayer(decode, layer, STEP * (bounds[:, 1] - bounds[:, 0]))
 
 
 def tail_means(n_steps: int, n_channels: int = 1) -> Array:

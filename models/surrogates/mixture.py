@@ -65,17 +65,18 @@ class Mixture:
         """The posterior with its gradients by the inputs."""
         answers = []
         for member in self.members:
-            belief, *gradients = member.belief.gradients(member.features(u))
-            answers.append((belief, *(member.features.pullback(u, gradient) for gradient in gradients)))
-        imagined = np.array([belief.imagined for belief, *_ in answers])
+            belief, by_mean, by_variance, by_imagined = member.belief.gradients(member.features(u))
+            pulled = [member.features.pullback(u, gradient) for gradient in (by_mean, by_variance, by_imagined)]
+            answers.append((belief, pulled))
+        imagined = np.array([belief.imagined for belief, _ in answers])
         deviation = imagined - imagined.mean(axis=0)
         # d Var / dx = 2 average of (m_j - m) dm_j / dx: the gradient of m itself is multiplied by deviations that sum to zero
-        by_spread = 2.0 * np.mean([gap[:, None] * answer[3] for gap, answer in zip(deviation, answers, strict=True)], axis=0)
+        by_spread = 2.0 * np.mean([gap[:, None] * pulled[2] for gap, (_, pulled) in zip(deviation, answers, strict=True)], axis=0)
         return PosteriorGradient(
-            np.mean([belief.mean for belief, *_ in answers], axis=0),
-            np.mean([belief.variance for belief, *_ in answers], axis=0) + (deviation**2).mean(axis=0),
-            np.mean([answer[1] for answer in answers], axis=0),
-            np.mean([answer[2] for answer in answers], axis=0) + by_spread,
+            np.mean([belief.mean for belief, _ in answers], axis=0),
+            np.mean([belief.variance for belief, _ in answers], axis=0) + (deviation**2).mean(axis=0),
+            np.mean([pulled[0] for _, pulled in answers], axis=0),
+            np.mean([pulled[1] for _, pulled in answers], axis=0) + by_spread,
         )
 
     def extended(self, u: Array, y: Array | None) -> Self:

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ParameterError, SimulationError, TrajectoryError
-from .lanes import aligned_empty, lane_count
+from .frame_memory import FrameMemory
+from .lanes import lane_count
 from .lattice import padded_lattice
 from .parameters import FerroSimParameters, as_array
 from .runners import block_runner
@@ -75,6 +76,7 @@ class FerroSim:
         self._lattice = padded_lattice(parameters)
         self._initial = as_array(parameters.initial_polarization).reshape(-1, parameters.lattice_size**2, 2).copy()
         self._run_blocks = block_runner(parameters, self._lattice, self._dtype)
+        self._frame_memory = FrameMemory()
 
     def __reduce__(self) -> tuple[type["FerroSim"], tuple[FerroSimParameters, int, str]]:
         return type(self), (self._parameters, self._n_threads, self._dtype.name)
@@ -106,8 +108,8 @@ class FerroSim:
                 Row t drives the step from t-1 to t (Euler: row 0 is not used).
             frames_every: keep every so-manieth state; None: only the last.
             frames_dtype: float64, or float32 for half the memory.
-            frames_out: array (S, ceil(T / frames_every), n, n, 2) to write the frames to, e.g. those of a history that is no
-                longer needed; getting fresh memory from the system costs more than recording. `frames_dtype` is then its own.
+            frames_out: array (S, ceil(T / frames_every), n, n, 2) to write the frames to; None for new ones, in the memory of a
+                history of this simulator that nobody holds any more if there is one. `frames_dtype` is then its own.
 
         Returns:
             The history, with S = 1 for a single trajectory.
@@ -163,7 +165,7 @@ class FerroSim:
         n = self._parameters.lattice_size
         n_frames = 0 if every is None else -(-self._parameters.n_steps // every)
         if out is None or every is None:
-            return aligned_empty((n_runs, n_frames, n * n, 2), dtype)
+            return self._frame_memory.empty((n_runs, n_frames, n * n, 2), dtype)
         is_usable = out.dtype in _PRECISIONS and out.flags.c_contiguous and out.flags.writeable
         expected = (n_runs, n_frames, n, n, 2)
         if out.shape != expected or not is_usable:

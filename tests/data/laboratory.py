@@ -37,13 +37,6 @@ def pictures(trajectory):
     }
 
 
-def chatty(trajectory):
-    """Print, as instruments' drivers do."""
-    print("measuring", len(trajectory), "steps")
-    print("a warning", file=sys.stderr)
-    return smooth(trajectory)
-
-
 def process(trajectory):
     """Say which process measured."""
     return {"objective": smooth(trajectory), "process": os.getpid(), "parent": os.getppid()}
@@ -76,6 +69,9 @@ def temperamental(trajectory):
         return {"objective": 1.0 + 2.0j}
     if mood == 12:
         return None
+    if mood == 13:
+        print("measuring", len(trajectory), "steps")
+        print("a warning", file=sys.stderr)
     return {-1: float("nan"), -2: float("inf"), -3: 1e300, -4: -float("inf")}.get(mood, smooth(trajectory))
 
 

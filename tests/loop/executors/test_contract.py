@@ -24,18 +24,34 @@ def spec(function, timeout=None, keep_arrays=True):
     return EvaluatorSpec("python", {"target": f"laboratory:{function}"}, timeout, keep_arrays=keep_arrays, search_path=(DATA,))
 
 
+@pytest.fixture(scope="module")
+def kept():
+    """Executors on Ray that several tests share: starting a worker there takes a second or two."""
+    made = {}
+    yield made
+    for executor in made.values():
+        executor.close()
+
+
 @pytest.fixture
-def executor(request):
-    """Return a function that starts an executor of a kind; all are closed at the end."""
+def executor(request, kept):
+    """Return a function that starts an executor of a kind; those that are not kept are closed at the end."""
     started = []
 
-    def start(kind, function, timeout=None, **more):
-        if kind == "ray":
-            request.getfixturevalue("ray_cluster")
-            made = RayExecutor(spec(function, timeout, **more), n_workers=2)
-        else:
+    def start(kind, function, timeout=None, n_workers=1, **more):
+        if kind != "ray":
             made = LocalExecutor(spec(function, timeout or 30.0 if kind == "child" else None, **more))
-        started.append(made)
+            started.append(made)
+            return made
+        request.getfixturevalue("ray_cluster")
+        is_kept = timeout is None and function in ("smooth", "temperamental")
+        if is_kept and function in kept:
+            return kept[function]
+        made = RayExecutor(spec(function, timeout, **more), n_workers=n_workers)
+        if is_kept:
+            kept[function] = made
+        else:
+            started.append(made)
         return made
 
     yield start
@@ -80,7 +96,7 @@ def test_every_job_comes_back_once_with_its_measurement(executor, kind):
         assert found[job.trial].worker
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["local", "child"])
 def test_arrays_stay_on_the_worker_when_only_numbers_are_wanted(executor, kind):
     made = executor(kind, "pictures", keep_arrays=False)
     made.submit([Job(0, np.linspace(0, 1, 9))])
@@ -171,15 +187,18 @@ def test_a_timeout_holds_for_one_measurement_and_not_for_a_batch(executor, kind)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_an_evaluator_prints_does_not_disturb(executor, kind):
-    made = executor(kind, "chatty")
-    made.submit(moods(0, 0, 0))
+    made = executor(kind, "temperamental")
+    made.submit(moods(13, 13, 0))
     assert all(isinstance(outcome.result, Measurement) for outcome in collect(made, 3).values())
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("function", "words"),
-    [("nowhere", "no attribute 'nowhere'"), ("NOT_CALLABLE", "is a int; it must be a function"), ("Bench.nothing", "no attribute 'nothing'")],
+    ("kind", "function", "words"),
+    [
+        *((kind, "nowhere", "no attribute 'nowhere'") for kind in KINDS),
+        ("local", "NOT_CALLABLE", "is a int; it must be a function"),
+        ("child", "Bench.nothing", "no attribute 'nothing'"),
+    ],
 )
 def test_an_evaluator_that_cannot_be_prepared_is_an_error_at_once(executor, kind, function, words):
     with pytest.raises(EvaluatorError, match=words):
@@ -208,7 +227,7 @@ def test_a_wrong_parameter_is_a_configuration_error(request, kind):
             LocalExecutor(bad)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["local", "child"])
 def test_an_attribute_of_an_attribute_is_reached_with_dots(executor, kind):
     made = executor(kind, "Bench.measure")
     made.submit(moods(0))
@@ -281,39 +300,27 @@ def test_local_measures_in_the_order_of_submission(executor):
     assert [outcome.trial for _ in range(3) for outcome in made.wait(0)] == [2, 1, 0]
 
 
-def test_ray_workers_work_at_the_same_time(executor):
-    made = executor("ray", "process")
+def test_ray_workers_work_at_the_same_time_and_one_that_is_killed_is_replaced_under_its_name(executor):
+    made = executor("ray", "process", n_workers=2)
     assert made.n_workers == 2
     for job in moods(*[0] * 12):
         made.submit([job])
     found = collect(made, 12)
-    assert len({outcome.result.metrics["process"] for outcome in found.values()}) == 2
+    processes = {int(outcome.result.metrics["process"]) for outcome in found.values()}
+    assert len(processes) == 2
     assert {outcome.worker for outcome in found.values()} == {"ray-0", "ray-1"}
-
-
-def test_a_ray_worker_that_replaces_another_takes_over_its_name(executor):
-    made = executor("ray", "temperamental")
-    for _ in range(2):
-        made.submit(moods(7))
-        collect(made, 1)
-    for job in moods(*[0] * 6):
+    os.kill(min(processes), signal.SIGKILL)
+    for job in moods(*[0] * 8):
         made.submit([job])
-    assert {outcome.worker for outcome in collect(made, 6).values()} <= {"ray-0", "ray-1"}
-
-
-def test_a_ray_worker_killed_from_outside_is_replaced(executor):
-    made = executor("ray", "process")
-    made.submit(moods(0))
-    process = int(collect(made, 1)[0].result.metrics["process"])
-    os.kill(process, signal.SIGKILL)
-    for job in moods(*[0] * 6):
-        made.submit([job])
-    found = collect(made, 6)
+    found = collect(made, 8)
     lost = [outcome for outcome in found.values() if isinstance(outcome.result, Failure)]
-    assert len(lost) <= 1
-    assert all(outcome.result.is_unknown for outcome in lost)
-    made.submit(moods(0))
-    assert isinstance(collect(made, 1)[0].result, Measurement)
+    assert len(lost) == 1
+    assert lost[0].result.is_unknown
+    for job in moods(*[0] * 8):
+        made.submit([job])
+    found = collect(made, 8)
+    assert min(processes) not in {outcome.result.metrics["process"] for outcome in found.values()}
+    assert {outcome.worker for outcome in found.values()} <= {"ray-0", "ray-1"}
 
 
 def test_a_child_process_ends_with_its_parent_even_while_it_measures(tmp_path):
