@@ -63,7 +63,7 @@ def draw_curl_decay(
             hovertemplate=f"trajectory {row}<br>t %{{x:.3g}}<br>curl %{{y:.4g}}<extra></extra>",
         )
     _add_rates(figure, start, rate, line, correlation)
-    panels = [Panel("curl over time, coloured by the curl at the start", 1, "coloraxis"), Panel("decay rate against curl at the start", 2)]
+    panels = [Panel("curl over time, by its start", 1, "coloraxis"), Panel("decay rate against curl at the start", 2)]
     arrange(figure, panels, panel_aspect=1.1)
     figure.update_layout(
         showlegend=True,

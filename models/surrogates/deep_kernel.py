@@ -30,8 +30,8 @@ from .feature_network import Scaling
 from .feature_posterior import FeaturePosterior, leave_one_out
 from .input_layer import Features, Layer, box_layer, layer_of
 from .kernels import KERNELS, squared_distances
-from .marginal_likelihood import Hyperparameters, factorize, most_probable
 from .layered import LayeredSurrogate
+from .marginal_likelihood import Hyperparameters, factorize, most_probable
 from .mixture import Member, Mixture
 
 MOST_LATENT: Final = 32
@@ -107,7 +107,7 @@ class DeepKernelSurrogate(LayeredSurrogate):
         max_steps: int = 120,
         patience: int = 30,
         learning_rate: float = 0.01,
-        weight_decay: float = 1e-3,
+        weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(bounds, noise)
         if inputs not in ("auto", "latent", "trajectory"):
