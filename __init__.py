@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .loop.optimizer import CandidatesExhausted, Optimizer
     from .loop.run import open_campaign, run_campaign
+    from .loop.simulation import simulate_many
     from .models.latent import PCA, VAE, LatentModel, LatentSpace
     from .simulators.ferrosim import FerroSim, FerroSimParameters
 
@@ -28,6 +29,7 @@ _HOMES = {
     "VAE": ".models.latent",
     "open_campaign": ".loop.run",
     "run_campaign": ".loop.run",
+    "simulate_many": ".loop.simulation",
 }
 
 __all__ = [  # noqa: RUF022 - in the order of a campaign
@@ -41,6 +43,7 @@ __all__ = [  # noqa: RUF022 - in the order of a campaign
     "CandidatesExhausted",
     "run_campaign",
     "open_campaign",
+    "simulate_many",
     "__version__",
 ]
 

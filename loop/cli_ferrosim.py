@@ -173,6 +173,9 @@ def parameter_map(
         int | None, typer.Option("--threads", min=1, help="Simulations at the same time; one per core if not given.")
     ] = None,
     zarr: Annotated[Path | None, typer.Option("--zarr", metavar="FILE.zarr", help="Zarr group to make, for xarray.")] = None,
+    beside: Annotated[
+        Path | None, typer.Option("--beside", metavar="STORE", help="A campaign over the same two parameters, drawn beside the grid.")
+    ] = None,
     output: Page = None,
     as_json: Json = False,
 ) -> None:
@@ -182,11 +185,12 @@ def parameter_map(
 
     Examples:
       latentloop ferrosim map --x coupling 0 200 --y depolarization 0 2 --observable loop_area --grid 50 -o map.html
+      latentloop ferrosim map --grid 50 --beside campaigns/parameters -o map.html
       latentloop ferrosim map --x temperature 0 2 --y amplitude 1 20 --observable remnant_polarization --zarr map.zarr
     """
     _begin("latentloop ferrosim map", as_json=as_json)
     from .evaluators.hysteresis import make_experiment, observable_named
-    from .parameter_map import Range, measure_parameter_map, write_parameter_map
+    from .parameter_map import Range, explored_in, measure_parameter_map, write_parameter_map
     from .progress import TerminalObserver
 
     page = None if output is None else writable(output)
@@ -194,6 +198,7 @@ def parameter_map(
         raise StoreError(f"{zarr} exists already; choose another path, or move it away")
     ranges = Range(*x), Range(*y)
     unit = observable_named(observable).unit
+    explored = None if beside is None else explored_in(beside, (x[0], y[0]), observable)
     experiment = make_experiment(
         coupling=coupling,
         depolarization=depolarization,
@@ -239,7 +244,15 @@ def parameter_map(
 
         empty = "unstable" if found.n_unstable == len(found.reasons) else "no value"
         figure = draw_parameter_map(
-            found.x, found.y, found.values, found.names, value_name=observable, unit=unit, goal=found.goal, empty_reason=empty
+            found.x,
+            found.y,
+            found.values,
+            found.names,
+            value_name=observable,
+            unit=unit,
+            goal=found.goal,
+            empty_reason=empty,
+            explored=explored,
         )
         told = f"Grid search of {found.values.size:,} simulations; the star is the best cell."
         explanation = " ".join([told, *(f"{said}." for said in found.failures())])

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from .errors import ConfigError
 from .evaluators.hysteresis import LoopExperiment, check_names, observable_named
 from .protocols import Progress
 from .records import FloatArray, Goal
+
+if TYPE_CHECKING:
+    from .figures import ExploredPoints
 
 _MAX_CELLS = 1_000_000
 _BATCH = 64
@@ -210,6 +214,30 @@ def write_parameter_map(found: ParameterMap, path: Path, experiment: LoopExperim
         "drive": {name: getattr(drive, name) for name in ("amplitude", "frequency", "periods", "steps", "axis")},
     }
     write_ground_truth(path, [found.x, found.y], found.values.T, found.names, attributes)
+
+
+def explored_in(store: Path, names: tuple[str, str], observable: str) -> "ExploredPoints":
+    """Return what a campaign over two parameters has measured, to be drawn beside their map.
+
+    Raises:
+        ConfigError: the campaign is over other parameters, or does not know the observable.
+        StoreError: there is no campaign at ``store``.
+    """
+    from .figures import ExploredPoints
+    from .store.campaign_store import CampaignStore
+
+    history = CampaignStore.open(store).history
+    box = list((history.configuration["trajectories"].get("box") or {}))
+    if sorted(box) != sorted(names):
+        raise ConfigError(f"{store} is a campaign over {' and '.join(box) or 'trajectories'}, the map is over {' and '.join(names)}")
+    measured = [trial for trial in history.trials if observable in trial.metrics]
+    if not measured:
+        raise ConfigError(f"{store} has no trial with the metric {observable!r}")
+    return ExploredPoints(
+        np.array([[trial.z[box.index(name)] for name in names] for trial in measured]),
+        np.array([trial.metrics[observable] for trial in measured]),
+        n_initial=sum(trial.acquisition == "initial" for trial in measured),
+    )
 
 
 def _tasks(x: str, y: str, n_x: int, n_y: int) -> list[list[Cell]]:

@@ -139,6 +139,7 @@ ACQUISITIONS = Registry(
         "ucb": "latentloop.models.acquisition:UCB",
         "thompson": "latentloop.models.acquisition:Thompson",
         "max_variance": "latentloop.models.acquisition:MaxVariance",
+        "portfolio": "latentloop.models.acquisition:Portfolio",
         "random": "latentloop.models.acquisition:Random",
     },
 )

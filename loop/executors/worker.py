@@ -27,7 +27,7 @@ class EvaluatorSpec:
     n_threads: int = 1
     keep_arrays: bool = True
     """False leaves a measurement's arrays on the worker (a ground truth needs the numbers alone)."""
-    search_path: tuple[str, ...] = field(default_factory=lambda: (str(Path.cwd()),))
+    search_path: tuple[str, ...] = field(default_factory=lambda: tuple(dict.fromkeys((str(Path.cwd()), *filter(None, sys.path)))))
     """Folders in which a user's own modules are looked up."""
 
     def make(self) -> Evaluator:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .log_ei import LogEI
     from .max_variance import MaxVariance
     from .names import ACQUISITIONS
+    from .portfolio import Portfolio
     from .random import Random
     from .thompson import Thompson
     from .ucb import UCB
@@ -21,6 +22,7 @@ _HOMES = {
     "LogEI": "log_ei",
     "MaxVariance": "max_variance",
     "Observed": "base",
+    "Portfolio": "portfolio",
     "Proposal": "base",
     "Random": "random",
     "Thompson": "thompson",
@@ -37,6 +39,7 @@ __all__ = [
     "LogEI",
     "MaxVariance",
     "Observed",
+    "Portfolio",
     "Proposal",
     "Random",
     "Thompson",

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .base import Posterior, Surrogate
+    from .deep_kernel import DeepKernelReport, DeepKernelSurrogate
     from .gaussian_process import GaussianProcess
 
 _HOMES = {
+    "DeepKernelReport": "deep_kernel",
+    "DeepKernelSurrogate": "deep_kernel",
     "GaussianProcess": "gaussian_process",
     "Posterior": "base",
     "Surrogate": "base",
@@ -15,6 +18,8 @@ _HOMES = {
 """Public name -> the module it lives in; loaded on first use."""
 
 __all__ = [
+    "DeepKernelReport",
+    "DeepKernelSurrogate",
     "GaussianProcess",
     "Posterior",
     "Surrogate",

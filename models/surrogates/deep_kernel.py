@@ -38,7 +38,7 @@ MOST_LATENT: Final = 32
 """Points of more coordinates are taken for trajectories when nothing else is said."""
 FEWEST_OBSERVATIONS: Final = 20
 """With fewer there is nothing to hold out, and the plain Gaussian process is used."""
-MOST_TRAINED_ON: Final = 300
+MOST_TRAINED_ON: Final = 150
 """Observations that the network learns from; the posterior is conditioned on all. More cost cubically and change little."""
 N_FOLDS: Final = 4
 """Each member of the ensemble leaves out one part in so many."""

@@ -74,6 +74,7 @@ class GaussianProcess:
         self._fitted: Hyperparameters | None = None
         self._u: Array = np.empty((0, len(box)))
         self._y: Array = np.empty(0)
+        self._known: Array | None = None
         self._lesson: tuple[Array, Array, Array | None] | None = None
 
     # --- learning -------------------------------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ class GaussianProcess:
             raise ObservationError(f"{len(points)} points and {len(values)} values; give as many values as points, at least one")
         if np.abs(values).max() > LARGEST_VALUE:
             raise ObservationError(f"a value of {np.abs(values).max():.3g} cannot be learned from; quarantine it, or rescale the objective")
-        known = self._known_noise(len(values), y_var)
+        known = self._known = self._known_noise(len(values), y_var)
         n_learned = last_refit(len(values))
         self._learn(points[:n_learned], values[:n_learned], None if known is None else known[:n_learned])
         learned = self._learned()
@@ -120,6 +121,8 @@ class GaussianProcess:
         grown._y = np.concatenate([self._y, (values - self._centre) / self._unit])
         noise = np.full(len(points), np.median(learned.noise))
         grown._fitted = replace(learned, noise=np.concatenate([learned.noise, noise]))
+        if self._known is not None:
+            grown._known = np.concatenate([self._known, noise * self._unit**2])
         # Only the new rows of the factor and of its inverse are computed: p n^2 operations instead of n^3.
         kernel = KERNELS[self.kernel]
         border = dtrmm(1.0, self._inverse, kernel.matrix(new, self._u, learned.lengthscale).T, lower=1).T
@@ -132,6 +135,25 @@ class GaussianProcess:
         grown._inverse[n:, :n] = -corner_inverse @ dtrmm(1.0, self._inverse, border.T, lower=1, trans_a=1).T
         grown._weights = cho_solve((grown._factor, True), grown._y - learned.mean, check_finite=False)
         return grown
+
+    def restricted(self, bounds: ArrayLike, rows: ArrayLike) -> Self:
+        """A Gaussian process of its own in a smaller box, learned from some of the observations.
+
+        Args:
+            bounds: The smaller box (d, 2); observations may lie outside of it.
+            rows: Numbers of the observations to learn from, in the order of fitting and conditioning.
+        """
+        self._learned()
+        chosen = np.asarray(rows, dtype=np.int64)
+        local = type(self)(bounds, self.noise, self.kernel)
+        known = None if self._known is None else self._known[chosen]
+        local.fit(self._low + self._u[chosen] * self._edge, self._centre + self._unit * self._y[chosen], known)
+        return local
+
+    @property
+    def points(self) -> Array:
+        """Points (n, d) observed, those conditioned on included."""
+        return self._low + self._u * self._edge
 
     # --- answering ------------------------------------------------------------------------------------------------------------
 

@@ -81,6 +81,15 @@ def moody(trajectory):
     return temperamental(np.concatenate([[kinds[int(abs(trajectory[1]) * 1e6) % len(kinds)]], trajectory[1:]]))
 
 
+def empty(trajectory):
+    """A program that measures nothing."""
+
+
+def hangs(trajectory):
+    """An instrument that is off."""
+    time.sleep(120)
+
+
 class Bench:
     """An attribute of an attribute."""
 
