@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ..models.latent import LatentSpace
 
 
+_WITHOUT_VALUE = (TrialState.FAILED, TrialState.QUARANTINED)
+"""States of trials that ran and gave nothing to learn from: an optimizer that forgot them would ask for the same point again and again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What the campaign makes of an outcome."""
@@ -66,6 +70,7 @@ class Campaign:
             y=[trials[number].objective for number in told],
             y_var=[None if math.isnan(trials[number].objective_error) else trials[number].objective_error ** 2 for number in told],
             pending=[trial.z for trial in trials if trial.state is TrialState.ARMED],
+            infeasible=[trial.z for trial in trials if trial.state in _WITHOUT_VALUE],
         )
 
     def propose(self, q: int) -> list[Candidate]:
@@ -113,12 +118,12 @@ class Campaign:
         )
 
     def learn(self, z: FloatArray, judgement: Judgement) -> None:
-        """Tell the optimizer a completed trial; free the point of any other."""
+        """Tell the optimizer a completed trial; of any other, free the point, and say if it gave nothing and is to be avoided."""
         if judgement.state is TrialState.COMPLETED:
             known = math.isfinite(judgement.objective_error)
             self.optimizer.tell(z[None], [judgement.objective], [judgement.objective_error**2] if known else None)
         else:
-            self.optimizer.discard(z[None])
+            self.optimizer.discard(z[None], infeasible=judgement.state in _WITHOUT_VALUE)
 
     def _doubt(self, result: Measurement, metric: str, value: float) -> str:
         """Return why a reading is not believable; empty when it is."""

@@ -83,6 +83,7 @@ class Optimizer:
         self._y_var = np.empty(0)
         self._pending = np.empty((0, self.n_dimensions))
         self._spent = np.empty((0, self.n_dimensions))
+        self._infeasible = np.empty((0, self.n_dimensions))
         self.n_asked = 0
         self.last_origins: list[str] = []
         self.last_values = np.empty(0)
@@ -163,11 +164,14 @@ class Optimizer:
 
         Args:
             X: the points, shape (q, d).
-            infeasible: the points must not be asked again; recorded, and kept out of fixed candidates.
+            infeasible: the points give nothing and must not be asked again: the acquisition function sees the worst value observed there,
+                the incumbent and `posterior` do not. Fixed candidates are never asked again either way.
         """
         x = self._checked_points(X)
         self._forget_pending(x)
-        if infeasible or self.candidates is not None:
+        if infeasible:
+            self._infeasible = np.concatenate([self._infeasible, x])
+        elif self.candidates is not None:
             self._spent = np.concatenate([self._spent, x])
 
     def posterior(self, X: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -198,6 +202,7 @@ class Optimizer:
             "y_var": [None if math.isnan(value) else value for value in self._y_var.tolist()],
             "pending": self._pending.tolist(),
             "spent": self._spent.tolist(),
+            "infeasible": self._infeasible.tolist(),
             "environment": environment(),
         }
 
@@ -214,9 +219,7 @@ class Optimizer:
             noise=state["noise"],
             goal=state["goal"],
         )
-        made.restore(
-            n_asked=state["n_asked"], x=state["x"], y=state["y"], pending=state["pending"], y_var=state["y_var"], spent=state["spent"]
-        )
+        made.restore(**{name: state[name] for name in ("n_asked", "x", "y", "pending", "y_var", "spent", "infeasible")})
         return made
 
     def restore(
@@ -228,8 +231,9 @@ class Optimizer:
         pending: npt.ArrayLike,
         y_var: list[float | None] | None = None,
         spent: npt.ArrayLike = (),
+        infeasible: npt.ArrayLike = (),
     ) -> None:
-        """Take over a history: points asked so far, observations in the order of telling, and what is pending."""
+        """Take over a history: points asked so far, observations in the order of telling, what is pending, spent and infeasible."""
         shape = (-1, self.n_dimensions)
         self.n_asked = n_asked
         self._x = np.asarray(x, dtype=np.float64).reshape(shape)
@@ -238,6 +242,7 @@ class Optimizer:
         self._y_var = np.array([math.nan if value is None else value for value in variances], dtype=np.float64)
         self._pending = np.asarray(pending, dtype=np.float64).reshape(shape)
         self._spent = np.asarray(spent, dtype=np.float64).reshape(shape)
+        self._infeasible = np.asarray(infeasible, dtype=np.float64).reshape(shape)
         self._fitted = None
 
     @property
@@ -267,8 +272,11 @@ class Optimizer:
             excluded = np.ones(len(self.candidates), dtype=bool)
             excluded[free] = False
             domain = CandidateSet(self.candidates, excluded)
+        surrogate = self._surrogate() if self._acquisition.needs_surrogate else None
+        if surrogate is not None and len(self._infeasible):
+            surrogate = surrogate.condition(self._infeasible, np.full(len(self._infeasible), (self._sign * self._y).min()))
         return self._acquisition.propose(
-            self._surrogate() if self._acquisition.needs_surrogate else None,
+            surrogate,
             domain,
             q,
             pending=self._pending,
@@ -281,7 +289,11 @@ class Optimizer:
         if self._fitted is None or self._fitted[0] != len(self._x):
             choice = self._surrogate_choice
             # Learning is a pure function of the observations; the old object only saves itself work that it has done before.
-            surrogate = self._fitted[1] if self._fitted else SURROGATES.create(choice["name"], choice["parameters"], bounds=self.bounds, noise=self.noise)
+            surrogate = (
+                self._fitted[1]
+                if self._fitted
+                else SURROGATES.create(choice["name"], choice["parameters"], bounds=self.bounds, noise=self.noise)
+            )
             known = np.isfinite(self._y_var)
             surrogate.fit(self._x, self._sign * self._y, self._y_var if len(known) and known.all() else None)
             self._fitted = (len(self._x), surrogate)
@@ -290,7 +302,7 @@ class Optimizer:
     def _free_candidates(self, n: int) -> npt.NDArray[np.int64]:
         """Return the rows of the candidates that were neither asked nor told nor discarded; at least n, or an error."""
         assert self.candidates is not None
-        taken = {row.tobytes() for part in (self._x, self._pending, self._spent) for row in part}
+        taken = {row.tobytes() for part in (self._x, self._pending, self._spent, self._infeasible) for row in part}
         free = np.array([index for index, row in enumerate(self.candidates) if row.tobytes() not in taken], dtype=np.int64)
         if len(free) < n:
             raise CandidatesExhaustedError(

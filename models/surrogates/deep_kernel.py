@@ -186,15 +186,36 @@ def fit_deep_kernel(layer: Layer, x: Array, y: Array, noise: Array | None, plan:
         Member(each.network, FeaturePosterior(kernel, each.network(u), y, variances, each.mean, each.scale))
         for each, variances in zip(kernels, everywhere, strict=True)
     ]
-    if not nlpd < nlpd_plain + doubt:
-        why = f"the held-out log score of the deep kernel is lower by {nlpd - nlpd_plain:.3g} +- {doubt:.2g} per observation"
-    elif coverage < OVERCONFIDENT:
-        why = f"the deep kernel is overconfident: its 95 % intervals hold {100 * coverage:.0f} % of the held-out values"
-    elif max(_correlation(member) for member in members) > COLLAPSED:
-        why = "the features of the deep kernel have collapsed to a point"
-    else:
+    why = objection(nlpd - nlpd_plain, doubt, coverage, max(prior_correlation(member) for member in members))
+    if why is None:
         return Mixture(members), report
     return fallback, replace(report, used="gaussian process", reason=why)
+
+
+def objection(loss: float, doubt: float, coverage: float, correlation: float) -> str | None:
+    """Why a deep kernel should not be used, as a sentence; None if there is no reason.
+
+    Args:
+        loss: By how much its held-out negative log density is higher than that of the plain Gaussian process, per observation.
+        doubt: Standard error of that difference.
+        coverage: Share of held-out values in its 95 % intervals.
+        correlation: Largest average prior correlation between distinct observations among its members.
+    """
+    if not loss < doubt:  # also where it is NaN
+        return f"the held-out log score of the deep kernel is lower by {loss:.3g} +- {doubt:.2g} per observation"
+    if coverage < OVERCONFIDENT:
+        return f"the deep kernel is overconfident: its 95 % intervals hold {100 * coverage:.0f} % of the held-out values"
+    if correlation > COLLAPSED:
+        return "the features of the deep kernel have collapsed to a point"
+    return None
+
+
+def prior_correlation(member: Member) -> float:
+    """Average prior correlation between distinct observations."""
+    features = member.belief.features
+    n = len(features)
+    total = float(member.belief.kernel.value(squared_distances(features, features)).sum())
+    return (total - n) / (n * (n - 1))
 
 
 def left_out(n: int) -> NDArray[np.int64]:
@@ -236,11 +257,3 @@ def _scores(predicted: HeldOut, values: Array) -> tuple[Array, float]:
     misses = (values - predicted.mean) / np.sqrt(predicted.variance)
     density = 0.5 * np.log(2 * np.pi * predicted.variance) + 0.5 * misses**2
     return density, float((np.abs(misses) < INTERVAL).mean())
-
-
-def _correlation(member: Member) -> float:
-    """Average prior correlation between distinct observations."""
-    features = member.belief.features
-    n = len(features)
-    total = float(member.belief.kernel.value(squared_distances(features, features)).sum())
-    return (total - n) / (n * (n - 1))

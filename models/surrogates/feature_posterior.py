@@ -6,7 +6,7 @@ For features phi(x), standardized values y, prior N(c, s k(phi, phi')) with leng
     variance(phi) = s - s^2 k(phi, Phi) K^-1 k(Phi, phi).
 
 What the features are, and the way back from gradients by phi to gradients by x, is the business of the surrogate that uses this. Points
-can be added as fantasies: they count for the variance, and for `imagined`, but leave the mean alone.
+can be added as fantasies: they count for the variance, but leave the mean alone.
 
 Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, MIT Press 2006, sections 2.2 and 5.4.2.
 """
@@ -34,8 +34,8 @@ class Moments:
     """(m,), without fantasies."""
     variance: Array
     """(m,), fantasies included."""
-    imagined: Array
-    """(m,): the mean with fantasies."""
+    variance_real: Array
+    """(m,), without fantasies."""
 
 
 class FeaturePosterior:
@@ -57,27 +57,21 @@ class FeaturePosterior:
         self.kernel, self.features, self.y, self.noise, self.mean, self.scale = kernel, features, y, noise, mean, scale
         self.n_real = len(y) if n_real is None else n_real
         self._factor = factorize(scale * kernel.value(squared_distances(features, features)), noise)
-        self._imagined: Array = cho_solve((self._factor, True), y - mean, check_finite=False)
-        self._weights = self._imagined
-        if self.n_real < len(y):
-            # The leading block of a Cholesky factor is the factor of the leading block.
-            real = self._factor[: self.n_real, : self.n_real]
-            self._weights = np.zeros(len(y))
-            self._weights[: self.n_real] = cho_solve((real, True), y[: self.n_real] - mean, check_finite=False)
+        # The leading block of a Cholesky factor is the factor of the leading block.
+        self._real = self._factor[: self.n_real, : self.n_real]
+        self._weights: Array = np.zeros(len(y))
+        self._weights[: self.n_real] = cho_solve((self._real, True), y[: self.n_real] - mean, check_finite=False)
 
     def moments(self, phi: Array) -> Moments:
         """Belief at features (m, k)."""
         cross = self.scale * self.kernel.value(squared_distances(phi, self.features))
-        half = solve_triangular(self._factor, cross.T, lower=True, check_finite=False)
-        variance = np.maximum(self.scale - np.einsum("ij,ij->j", half, half), VARIANCE_FLOOR * self.scale)
-        return Moments(self.mean + cross @ self._weights, variance, self.mean + cross @ self._imagined)
+        return self._moments(cross)
 
     def gradients(self, phi: Array) -> tuple[Moments, Array, Array, Array]:
-        """Belief at features (m, k), and the gradients (m, k) of mean, variance and imagined mean by the features."""
+        """Belief at features (m, k), and the gradients (m, k) of mean, variance and variance without fantasies by the features."""
         squared = squared_distances(phi, self.features)
         cross, slope = self.scale * self.kernel.value(squared), 2.0 * self.scale * self.kernel.slope(squared)
-        solved = cho_solve((self._factor, True), cross.T, check_finite=False).T
-        variance = self.scale - np.einsum("ij,ij->i", cross, solved)
+        belief = self._moments(cross)
 
         def pull(weights: Array) -> Array:
             # d r^2 / dphi = 2 (phi - Phi); each product is summed over the observations
@@ -85,14 +79,16 @@ class FeaturePosterior:
             pulled: Array = phi * product.sum(axis=1, keepdims=True) - product @ self.features
             return pulled
 
-        by_variance = -2.0 * pull(solved)
-        by_variance[variance < VARIANCE_FLOOR * self.scale] = 0.0
-        belief = Moments(
-            self.mean + cross @ self._weights,
-            np.maximum(variance, VARIANCE_FLOOR * self.scale),
-            self.mean + cross @ self._imagined,
-        )
-        return belief, pull(self._weights), by_variance, pull(self._imagined)
+        by_variance = -2.0 * pull(cho_solve((self._factor, True), cross.T, check_finite=False).T)
+        by_real = by_variance
+        if self.n_real < len(self.y):
+            solved = np.zeros_like(cross)
+            solved[:, : self.n_real] = cho_solve((self._real, True), cross[:, : self.n_real].T, check_finite=False).T
+            by_real = -2.0 * pull(solved)
+        floor = VARIANCE_FLOOR * self.scale
+        by_variance = np.where(belief.variance[:, None] > floor, by_variance, 0.0)
+        by_real = np.where(belief.variance_real[:, None] > floor, by_real, 0.0)
+        return belief, pull(self._weights), by_variance, by_real
 
     def leave_one_out(self) -> tuple[Array, Array]:
         """Mean (n,) and variance (n,), noise included, of each observed value given all others.
@@ -127,6 +123,14 @@ class FeaturePosterior:
             return root * value, root * gradient
 
         return scaled
+
+    def _moments(self, cross: Array) -> Moments:
+        """Belief where the covariances with the observations are cross (m, n)."""
+        half = solve_triangular(self._factor, cross.T, lower=True, check_finite=False) ** 2
+        floor = VARIANCE_FLOOR * self.scale
+        known = half[: self.n_real].sum(axis=0)
+        variance = np.maximum(self.scale - known - half[self.n_real :].sum(axis=0), floor)
+        return Moments(self.mean + cross @ self._weights, variance, np.maximum(self.scale - known, floor))
 
 
 def leave_one_out(factor: Array, y: Array, mean: float) -> tuple[Array, Array]:

@@ -5,8 +5,9 @@ Each member has its own features and hyperparameters. Together they believe
     mean(x)     = average of the members' means
     variance(x) = average of their variances + variance of their means.
 
-The second term is what a single model cannot know: how much the answer depends on the model. Fantasies (points on their way, given the
-joint mean) leave the mean alone; the members agree on them, so that both terms shrink there.
+The second term is what a single model cannot know: how much the answer depends on the model. Fantasies (points on their way, without a
+value) leave the means alone and let both terms shrink by the same factor: what will be measured there settles the members' differences
+as far as it settles their doubts.
 
 Source: Lakshminarayanan, Pritzel and Blundell, Simple and scalable predictive uncertainty estimation using deep ensembles, NeurIPS 2017,
 10.48550/arXiv.1612.01474 (the moments of the mixture).
@@ -57,27 +58,27 @@ class Mixture:
         for start in range(0, len(u), CHUNK):
             rows = slice(start, start + CHUNK)
             moments = [member.belief.moments(member.features(u[rows])) for member in self.members]
-            mean[rows] = np.mean([each.mean for each in moments], axis=0)
-            variance[rows] = np.mean([each.variance for each in moments], axis=0) + np.var([each.imagined for each in moments], axis=0)
+            means = np.array([each.mean for each in moments])
+            doubt, doubt_real = (np.mean(all_of, axis=0) for all_of in zip(*((each.variance, each.variance_real) for each in moments)))
+            mean[rows] = means.mean(axis=0)
+            variance[rows] = doubt * (1.0 + means.var(axis=0) / doubt_real)
         return Posterior(mean, variance)
 
     def posterior_gradient(self, u: Array) -> PosteriorGradient:
         """The posterior with its gradients by the inputs."""
-        answers = []
+        beliefs, slopes = [], []
         for member in self.members:
-            belief, by_mean, by_variance, by_imagined = member.belief.gradients(member.features(u))
-            pulled = [member.features.pullback(u, gradient) for gradient in (by_mean, by_variance, by_imagined)]
-            answers.append((belief, pulled))
-        imagined = np.array([belief.imagined for belief, _ in answers])
-        deviation = imagined - imagined.mean(axis=0)
+            belief, *gradients = member.belief.gradients(member.features(u))
+            beliefs.append((belief.mean, belief.variance, belief.variance_real))
+            slopes.append([member.features.pullback(u, gradient) for gradient in gradients])
+        means, doubts, doubts_real = (np.array(all_of) for all_of in zip(*beliefs))
+        by_mean, by_doubt, by_doubt_real = (np.array(all_of).mean(axis=0) for all_of in zip(*slopes))
+        mean, doubt, doubt_real, spread = means.mean(axis=0), doubts.mean(axis=0), doubts_real.mean(axis=0), means.var(axis=0)
         # d Var / dx = 2 average of (m_j - m) dm_j / dx: the gradient of m itself is multiplied by deviations that sum to zero
-        by_spread = 2.0 * np.mean([gap[:, None] * pulled[2] for gap, (_, pulled) in zip(deviation, answers, strict=True)], axis=0)
-        return PosteriorGradient(
-            np.mean([belief.mean for belief, _ in answers], axis=0),
-            np.mean([belief.variance for belief, _ in answers], axis=0) + (deviation**2).mean(axis=0),
-            np.mean([pulled[0] for _, pulled in answers], axis=0),
-            np.mean([pulled[1] for _, pulled in answers], axis=0) + by_spread,
-        )
+        by_spread = 2.0 * np.mean((means - mean)[:, :, None] * np.array([slope[0] for slope in slopes]), axis=0)
+        by_ratio = (by_spread - (spread / doubt_real)[:, None] * by_doubt_real) / doubt_real[:, None]
+        ratio = 1.0 + spread / doubt_real
+        return PosteriorGradient(mean, doubt * ratio, by_mean, by_doubt * ratio[:, None] + doubt[:, None] * by_ratio)
 
     def extended(self, u: Array, y: Array | None) -> Self:
         """A copy that has also observed standardized values y (p,) at inputs (p, d); without `y` the joint mean, as fantasies."""

@@ -341,3 +341,33 @@ def test_what_is_handed_out_is_a_copy():
     x, y = optimizer.observations
     assert (optimizer.pending != 0).all()
     assert len(x) == len(y) == 0
+
+
+def test_a_point_that_gave_nothing_is_not_asked_again():
+    """Without that a deterministic optimizer would spend its whole budget on one failing corner."""
+
+    def measure(z):
+        return np.nan if z[0] > 0.5 else z[0]
+
+    optimizer = Optimizer([[0.0, 1.0], [0.0, 1.0]], n_initial=4, noise=0.0)
+    n_failed = 0
+    for _ in range(24):
+        z = optimizer.ask()
+        value = measure(z[0])
+        if np.isnan(value):
+            optimizer.discard(z, infeasible=True)
+            n_failed += 1
+        else:
+            optimizer.tell(z, [value])
+    assert n_failed <= 10
+    assert optimizer.incumbent.objective > 0.4
+
+
+def test_infeasible_points_survive_the_state():
+    optimizer = Optimizer([[0.0, 1.0]], n_initial=2, noise=0.0)
+    for _ in range(3):
+        z = optimizer.ask()
+        optimizer.tell(z, z[:, 0])
+    optimizer.discard(optimizer.ask(), infeasible=True)
+    again = Optimizer.from_state(json.loads(json.dumps(optimizer.state())))
+    assert np.array_equal(again.ask(), optimizer.ask())
