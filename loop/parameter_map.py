@@ -227,7 +227,7 @@ def explored_in(store: Path, names: tuple[str, str], observable: str) -> "Explor
     from .store.campaign_store import CampaignStore
 
     history = CampaignStore.open(store).history
-    box = list((history.configuration["trajectories"].get("box") or {}))
+    box = list(history.configuration["trajectories"].get("box") or {})
     if sorted(box) != sorted(names):
         raise ConfigError(f"{store} is a campaign over {' and '.join(box) or 'trajectories'}, the map is over {' and '.join(names)}")
     measured = [trial for trial in history.trials if observable in trial.metrics]

@@ -129,7 +129,14 @@ LATENT_MODELS = Registry(
 SURROGATES = Registry(
     kind="surrogate",
     group="latentloop.surrogates",
-    built_in={"gp": "latentloop.models.surrogates:GaussianProcess"},
+    built_in={
+        "gp": "latentloop.models.surrogates:GaussianProcess",
+        "dkl": "latentloop.models.surrogates:DeepKernelSurrogate",
+        "ensemble": "latentloop.models.surrogates:EnsembleSurrogate",
+        "gp_pca": "latentloop.models.surrogates:PCAGaussianProcess",
+        "sparse": "latentloop.models.surrogates:SparseGaussianProcess",
+        "spherical_linear": "latentloop.models.surrogates:SphericalLinear",
+    },
 )
 ACQUISITIONS = Registry(
     kind="acquisition function",

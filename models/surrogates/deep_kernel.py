@@ -26,34 +26,24 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import NotFittedError, ParameterError
 from .base import Array
 from .deep_kernel_training import DeepKernelPlan, HeldOut, shares, train_deep_kernels
-from .feature_network import Scaling
 from .feature_posterior import FeaturePosterior, leave_one_out
-from .input_layer import Features, Layer, box_layer, layer_of
+from .input_layer import Features, Inputs, Layer, check_inputs, chosen_layer
 from .kernels import KERNELS, squared_distances
 from .layered import LayeredSurrogate
 from .marginal_likelihood import Hyperparameters, factorize, most_probable
 from .mixture import Member, Mixture
+from .plain import SEED, left_out, plain_member, without
 
-MOST_LATENT: Final = 32
-"""Points of more coordinates are taken for trajectories when nothing else is said."""
 FEWEST_OBSERVATIONS: Final = 20
 """With fewer there is nothing to hold out, and the plain Gaussian process is used."""
 MOST_TRAINED_ON: Final = 150
 """Observations that the network learns from; the posterior is conditioned on all. More cost cubically and change little."""
-N_FOLDS: Final = 4
-"""Each member of the ensemble leaves out one part in so many."""
-N_REPEATS: Final = 3
-"""Members that leave out each observation: their mixture is what the held-out score judges."""
-SEED: Final = 20_240_105
-"""Of the initial weights and the folds: fixed, so that a fit is a function of the data alone."""
 COLLAPSED: Final = 0.999
 """Average correlation between distinct observations above which the features say nothing."""
 OVERCONFIDENT: Final = 0.75
 """Share of held-out values inside their 95 % intervals below which a member is not believed."""
 INTERVAL: Final = 1.959963984540054
 """Standard deviations on each side of a 95 % interval."""
-
-Inputs = Literal["auto", "latent", "trajectory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +100,7 @@ class DeepKernelSurrogate(LayeredSurrogate):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(bounds, noise)
-        if inputs not in ("auto", "latent", "trajectory"):
-            raise ParameterError(f"inputs is {inputs!r}; it must be auto, latent or trajectory")
-        if n_channels < 1:
-            raise ParameterError(f"n_channels is {n_channels}; it must be at least 1")
+        check_inputs(inputs, n_channels)
         if not hidden or min(hidden) < 1 or max_steps < 1 or patience < 1 or not learning_rate > 0 or not weight_decay >= 0:
             raise ParameterError("hidden, max_steps, patience and learning_rate must be positive, and weight_decay at least 0")
         self.features = features
@@ -134,8 +121,7 @@ class DeepKernelSurrogate(LayeredSurrogate):
         return self._report
 
     def _learn(self, x: Array, y: Array, noise: Array | None) -> tuple[Layer, Mixture]:
-        is_trajectory = self.inputs == "trajectory" or (self.inputs == "auto" and (self.features is not None or x.shape[1] > MOST_LATENT))
-        layer = layer_of(self.bounds, x, self.features, self.n_channels) if is_trajectory else box_layer(self.bounds)
+        layer = chosen_layer(self.inputs, self.bounds, x, self.features, self.n_channels)
         mixture, self._report = fit_deep_kernel(layer, x, y, noise, self.plan)
         return layer, mixture
 
@@ -157,7 +143,7 @@ def fit_deep_kernel(layer: Layer, x: Array, y: Array, noise: Array | None, plan:
     u = layer(x)
     low, edge = layer.bounds[:, 0], layer.bounds[:, 1] - layer.bounds[:, 0]
     plain = most_probable(kernel, (u - low) / edge, y, noise)
-    fallback = Mixture([_plain_member(u, y, plain, edge)])
+    fallback = Mixture([plain_member(u, y, plain, edge)])
     nothing = DeepKernelReport("gaussian process", "", np.nan, np.nan, np.nan, ())
     if len(y) < FEWEST_OBSERVATIONS:
         return fallback, replace(nothing, reason=f"{len(y)} observations are too few to hold some out; {FEWEST_OBSERVATIONS} are needed")
@@ -167,7 +153,7 @@ def fit_deep_kernel(layer: Layer, x: Array, y: Array, noise: Array | None, plan:
     order = np.random.default_rng(SEED).permutation(len(y))[:MOST_TRAINED_ON]
     known = None if noise is None else noise[order]
     folds = left_out(len(order))
-    starts = [_without(u[order], y[order], known, fold, low, edge) for fold in folds]
+    starts = [without(u[order], y[order], known, fold, low, edge) for fold in folds]
     kernels, held_out = train_deep_kernels(u[order], y[order], known, folds, starts, edge, plan, SEED)
     densities, coverage = _scores(held_out, y[order])
     densities_plain = _scores_of_plain(u[order], y[order], folds, starts, low, edge)
@@ -186,7 +172,7 @@ def fit_deep_kernel(layer: Layer, x: Array, y: Array, noise: Array | None, plan:
         Member(each.network, FeaturePosterior(kernel, each.network(u), y, variances, each.mean, each.scale))
         for each, variances in zip(kernels, everywhere, strict=True)
     ]
-    why = objection(nlpd - nlpd_plain, doubt, coverage, max(prior_correlation(member) for member in members))
+    why = objection(nlpd - nlpd_plain, doubt, coverage, max(prior_correlation(each.network(u)) for each in kernels))
     if why is None:
         return Mixture(members), report
     return fallback, replace(report, used="gaussian process", reason=why)
@@ -210,36 +196,11 @@ def objection(loss: float, doubt: float, coverage: float, correlation: float) ->
     return None
 
 
-def prior_correlation(member: Member) -> float:
-    """Average prior correlation between distinct observations."""
-    features = member.belief.features
+def prior_correlation(features: Array) -> float:
+    """Average prior correlation between distinct observations with features (n, k)."""
     n = len(features)
-    total = float(member.belief.kernel.value(squared_distances(features, features)).sum())
+    total = float(KERNELS["matern52"].value(squared_distances(features, features)).sum())
     return (total - n) / (n * (n - 1))
-
-
-def left_out(n: int) -> NDArray[np.int64]:
-    """Indices (members, h) of the observations that each member leaves out: every observation is left out about equally often."""
-    generator = np.random.default_rng(SEED)
-    size = -(-n // N_FOLDS)
-    folds = []
-    for _ in range(N_REPEATS):
-        order = generator.permutation(n)
-        # Folds of equal size, the last one overlapping with the one before it.
-        folds += [order[min(start, n - size) :][:size] for start in range(0, n, size)]
-    return np.array(folds, dtype=np.int64)
-
-
-def _plain_member(u: Array, y: Array, learned: Hyperparameters, edge: Array) -> Member:
-    """The plain Gaussian process as a member of a mixture; length scales are in units of `edge`."""
-    scaling = Scaling(1.0 / (learned.lengthscale * edge))
-    return Member(scaling, FeaturePosterior(KERNELS["matern52"], scaling(u), y, learned.noise, learned.mean, learned.scale))
-
-
-def _without(u: Array, y: Array, noise: Array | None, fold: NDArray[np.int64], low: Array, edge: Array) -> Hyperparameters:
-    """The plain Gaussian process of all observations but those of a fold."""
-    kept = np.setdiff1d(np.arange(len(y)), fold)
-    return most_probable(KERNELS["matern52"], (u[kept] - low) / edge, y[kept], None if noise is None else noise[kept])
 
 
 def _scores_of_plain(u: Array, y: Array, folds: NDArray[np.int64], starts: list[Hyperparameters], low: Array, edge: Array) -> Array:

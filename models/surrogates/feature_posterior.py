@@ -62,6 +62,16 @@ class FeaturePosterior:
         self._weights: Array = np.zeros(len(y))
         self._weights[: self.n_real] = cho_solve((self._real, True), y[: self.n_real] - mean, check_finite=False)
 
+    @property
+    def n_observations(self) -> int:
+        """Number of observations, fantasies included."""
+        return len(self.y)
+
+    @property
+    def typical_noise(self) -> float:
+        """Median noise variance."""
+        return float(np.median(self.noise))
+
     def moments(self, phi: Array) -> Moments:
         """Belief at features (m, k)."""
         cross = self.scale * self.kernel.value(squared_distances(phi, self.features))

@@ -14,7 +14,7 @@ Source: Boyd and Chua, Fading memory and the problem of approximating nonlinear 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,11 @@ from .base import Array
 Features: TypeAlias = Callable[[Array], Array]
 """A function of latent vectors (n, d) that returns trajectories (n, T) or (n, T, C), such as a latent model's `decode`."""
 
+Inputs: TypeAlias = Literal["auto", "latent", "trajectory"]
+"""What the points are taken for."""
+
+MOST_LATENT: Final = 32
+"""Points of more coordinates are taken for trajectories when nothing else is said."""
 N_SCORES: Final = 8
 """Most principal scores used; further ones changed the error on the published trajectories by less than a hundredth."""
 NEGLIGIBLE: Final = 1e-4
@@ -138,6 +143,25 @@ def layer_of(bounds: Array, x: Array, decode: Features | None, n_channels: int =
         return trajectory_layer(x, n_channels, with_tail_means)
     layer = trajectory_layer(as_rows(decode(x)), n_channels, with_tail_means)
     return DecodedLayer(decode, layer, STEP * (bounds[:, 1] - bounds[:, 0]))
+
+
+def check_inputs(inputs: str, n_channels: int) -> None:
+    """Refuse what is no way of reading points.
+
+    Raises:
+        ParameterError: `inputs` is none of the known words, or there is no channel.
+    """
+    if inputs not in ("auto", "latent", "trajectory"):
+        raise ParameterError(f"inputs is {inputs!r}; it must be auto, latent or trajectory")
+    if n_channels < 1:
+        raise ParameterError(f"n_channels is {n_channels}; it must be at least 1")
+
+
+def chosen_layer(inputs: Inputs, bounds: Array, x: Array, decode: Features | None, n_channels: int) -> Layer:
+    """The layer for points x (n, d) of a box: of latent vectors or, where they are such or `decode` makes them, of trajectories."""
+    if inputs == "trajectory" or (inputs == "auto" and (decode is not None or x.shape[1] > MOST_LATENT)):
+        return layer_of(bounds, x, decode, n_channels)
+    return box_layer(bounds)
 
 
 def tail_means(n_steps: int, n_channels: int = 1) -> Array:

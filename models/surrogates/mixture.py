@@ -14,16 +14,46 @@ Source: Lakshminarayanan, Pritzel and Blundell, Simple and scalable predictive u
 """
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import numpy as np
 
 from .base import Array, Posterior, PosteriorGradient, ValueAndGradient
 from .feature_network import FeatureMap
-from .feature_posterior import FeaturePosterior
+from .feature_posterior import Moments
 
 CHUNK: Final = 2048
 """Points predicted at once: bounds the memory of the (points, observations) matrices."""
+
+
+class Belief(Protocol):
+    """What one member knows, as a function of its features; standardized values."""
+
+    @property
+    def n_observations(self) -> int:
+        """Number of observations, fantasies included."""
+        ...
+
+    @property
+    def typical_noise(self) -> float:
+        """Noise variance of a typical observation."""
+        ...
+
+    def moments(self, phi: Array) -> Moments:
+        """Belief at features (m, k)."""
+        ...
+
+    def gradients(self, phi: Array) -> tuple[Moments, Array, Array, Array]:
+        """Belief at features (m, k), and the gradients (m, k) of mean, variance and variance without fantasies by the features."""
+        ...
+
+    def extended(self, features: Array, y: Array, *, is_fantasy: bool) -> Self:
+        """A copy that has also observed values y (p,) at features (p, k)."""
+        ...
+
+    def draw_path(self, generator: np.random.Generator, n_features: int) -> ValueAndGradient:
+        """One function of the features drawn from the posterior."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +62,7 @@ class Member:
 
     features: FeatureMap
     """Inputs -> features."""
-    belief: FeaturePosterior
+    belief: Belief
     """What it knows."""
 
 
@@ -45,12 +75,12 @@ class Mixture:
     @property
     def n_observations(self) -> int:
         """Observations known to each member, fantasies included."""
-        return len(self.members[0].belief.y)
+        return self.members[0].belief.n_observations
 
     @property
     def noise(self) -> float:
-        """Noise variance of a typical observation: the average over the members of their medians."""
-        return float(np.mean([np.median(member.belief.noise) for member in self.members]))
+        """Noise variance of a typical observation, averaged over the members."""
+        return float(np.mean([member.belief.typical_noise for member in self.members]))
 
     def posterior(self, u: Array) -> Posterior:
         """Mean and variance of the standardized function."""

@@ -49,7 +49,13 @@ def program(command, tmp_path):
 
     def run(*arguments, code=0, **more):
         done = subprocess.run(
-            [path, *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path, env={**environment, **more}, timeout=120, check=False
+            [path, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**environment, **more},
+            timeout=120,
+            check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
@@ -107,7 +113,13 @@ def wait_for_trials(store, n, seconds=60):
 def test_run_status_resume_and_report_tell_one_story(program, campaign, tmp_path):
     name = campaign()
     done = program("run", name, "--store", "x", "--report", "first.html")
-    for words in ("latentloop run campaign.yaml -> x", "finished after 6 of 6 trials (6 completed)", "incumbent: ", "store: x", "report: first.html"):
+    for words in (
+        "latentloop run campaign.yaml -> x",
+        "finished after 6 of 6 trials (6 completed)",
+        "incumbent: ",
+        "store: x",
+        "report: first.html",
+    ):
         assert words in done.stdout
     facts = json.loads(program("status", "x", "--json").stdout)
     assert {"name", "state", "n_trials", "counts", "incumbent", "seconds"} <= set(facts)
@@ -153,7 +165,9 @@ def test_the_seed_decides(call, campaign):
 
 def test_status_while_a_campaign_runs_and_a_graceful_stop_and_resume(call, start, campaign, tmp_path):
     log = tmp_path / "log"
-    process = start("run", campaign(budget={"trials": 100}, **slow_evaluator()), "--store", "x", LABORATORY_LOG=str(log), LABORATORY_SECONDS="0.1")
+    process = start(
+        "run", campaign(budget={"trials": 100}, **slow_evaluator()), "--store", "x", LABORATORY_LOG=str(log), LABORATORY_SECONDS="0.1"
+    )
     wait_for_trials(tmp_path / "x", 3)
     facts = json.loads(call("status", "x", "--json").stdout)
     assert facts["state"] == "running"
@@ -256,7 +270,14 @@ def test_ground_truth_measures_the_whole_grid(call, campaign, tmp_path):
 
 def test_ground_truth_stops_when_it_is_told_to_and_leaves_nothing(start, campaign, tmp_path):
     process = start(
-        "ground-truth", campaign(**slow_evaluator()), "-o", "truth.zarr", "--grid", 100, LABORATORY_LOG=str(tmp_path / "log"), LABORATORY_SECONDS="0.01"
+        "ground-truth",
+        campaign(**slow_evaluator()),
+        "-o",
+        "truth.zarr",
+        "--grid",
+        100,
+        LABORATORY_LOG=str(tmp_path / "log"),
+        LABORATORY_SECONDS="0.01",
     )
     end = time.monotonic() + 60
     while not (tmp_path / "log").exists():
@@ -276,16 +297,31 @@ BAD = {
     "an unknown key": (("run", "campaign.yaml", "--store", "x", "--set", "banana=1"), "unknown key 'banana'; known here are name"),
     "a wrong type": (("run", "campaign.yaml", "--store", "x", "--set", "n_initial=few"), "optimizer.n_initial"),
     "an unknown acquisition": (("run", "campaign.yaml", "--store", "x", "--set", "acquisition=banana"), "known are log_ei, max_variance"),
-    "an unknown executor": (("run", "campaign.yaml", "--store", "x", "--executor", "banana"), "unknown executor 'banana'; known are local, ray"),
+    "an unknown executor": (
+        ("run", "campaign.yaml", "--store", "x", "--executor", "banana"),
+        "unknown executor 'banana'; known are local, ray",
+    ),
     "no trials": (("run", "campaign.yaml", "--store", "x", "--trials", "0"), "--trials"),
     "a negative seed": (("run", "campaign.yaml", "--store", "x", "--seed", "-1"), "--seed"),
-    "a seed that is too large": (("run", "campaign.yaml", "--store", "x", "--seed", str(2**32)), "seed: input should be less than 4294967296"),
+    "a seed that is too large": (
+        ("run", "campaign.yaml", "--store", "x", "--seed", str(2**32)),
+        "seed: input should be less than 4294967296",
+    ),
     "trials that are no number": (("run", "campaign.yaml", "--store", "x", "--trials", "many"), "valid integer"),
     "a store below a file": (("run", "campaign.yaml", "--store", "campaign.yaml/x"), "campaign.yaml is not a folder"),
     "a store that is a file": (("run", "campaign.yaml", "--store", "campaign.yaml"), "exists already and is not a campaign"),
-    "an unknown module": (("run", "campaign.yaml", "--store", "x", "--set", "evaluator.parameters.target=nowhere:f"), "No module named 'nowhere'"),
-    "an unknown function": (("run", "campaign.yaml", "--store", "x", "--set", "evaluator.parameters.target=laboratory:f"), "no attribute 'f'"),
-    "a parameter of another evaluator": (("run", "campaign.yaml", "--store", "x", "--set", "evaluator.parameters.speed=3"), "no parameter 'speed'"),
+    "an unknown module": (
+        ("run", "campaign.yaml", "--store", "x", "--set", "evaluator.parameters.target=nowhere:f"),
+        "No module named 'nowhere'",
+    ),
+    "an unknown function": (
+        ("run", "campaign.yaml", "--store", "x", "--set", "evaluator.parameters.target=laboratory:f"),
+        "no attribute 'f'",
+    ),
+    "a parameter of another evaluator": (
+        ("run", "campaign.yaml", "--store", "x", "--set", "evaluator.parameters.speed=3"),
+        "no parameter 'speed'",
+    ),
     "a parameter of another method": (
         ("run", "campaign.yaml", "--store", "x", "--set", "acquisition={name: ucb, parameters: {speed: 3}}"),
         "acquisition function 'ucb': it has no parameter 'speed'",
@@ -354,6 +390,8 @@ def test_an_evaluator_that_never_returns_is_recorded_and_the_campaign_finishes(c
 
 def test_a_closed_pipe_is_no_accident(command, tmp_path):
     path, environment = command
-    done = subprocess.run(f"{path} schema | head -1", shell=True, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    done = subprocess.run(
+        f"{path} schema | head -1", shell=True, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
     assert done.stdout == "{\n"
     assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 
 import pytest
 import yaml
@@ -251,18 +252,14 @@ def test_a_last_part_that_occurs_twice_must_be_said_in_full(monkeypatch):
     st.dictionaries(st.text(max_size=5), st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists, max_leaves=4), max_size=4)
 )
 def test_any_mapping_gives_a_configuration_or_a_sentence(data):
-    try:
-        config_from_mapping(data)
-    except LatentloopError as error:
-        assert str(error).startswith("configuration:")
+    with suppress(LatentloopError):  # any other error fails the test
+        assert config_from_mapping(data).name == data["name"]
 
 
 @given(st.text(max_size=30))
 def test_any_override_gives_a_configuration_or_a_sentence(text):
-    try:
-        load_config("quick", [text])
-    except LatentloopError as error:
-        assert str(error)
+    with suppress(LatentloopError):  # any other error fails the test
+        assert load_config("quick", [text]).trajectories
 
 
 def test_relative_paths_start_at_the_file_or_for_overrides_at_the_current_folder(mapping, write, tmp_path, monkeypatch):

@@ -28,7 +28,8 @@ class StopAfter(SilentObserver):
 def facts(history):
     """Return what must be the same to the last bit."""
     return [
-        (trial.number, trial.state, trial.z.tobytes(), trial.objective, trial.acquisition, repr(trial.acquisition_value)) for trial in history.trials
+        (trial.number, trial.state, trial.z.tobytes(), trial.objective, trial.acquisition, repr(trial.acquisition_value))
+        for trial in history.trials
     ]
 
 

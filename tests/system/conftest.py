@@ -26,7 +26,9 @@ def call(program, environment, tmp_path):
     """Return a function that runs the program to its end."""
 
     def run(*arguments, code=0):
-        done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=180, check=False)
+        done = subprocess.run(
+            [program, *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=180, check=False
+        )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 

@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pytest
 import xarray
-from latentloop import open_campaign, run_campaign
 from latentloop.loop.config import load_config
 from latentloop.loop.latent_training import TrainedModel, latent_space
 from latentloop.loop.records import TrialState
@@ -90,11 +89,8 @@ def test_a_campaign_killed_again_and_again_ends_like_one_that_was_left_alone(kil
     trials = require_whole(store, n_trials)
     assert json.loads(call("status", store, "--json"))["state"] == "finished"
     assert n_trials <= len(log.read_text().splitlines()) <= n_trials + 2  # only what was under way at a kill was measured again
-    os.environ["LABORATORY_LOG"] = str(tmp_path / "other")
-    try:
-        alone = run_campaign(load_config(str(tmp_path / name)), tmp_path / "alone")
-    finally:
-        del os.environ["LABORATORY_LOG"]
+    call("run", name, "--store", tmp_path / "alone")
+    alone = CampaignStore.open(tmp_path / "alone").history
     assert [(trial.z.tobytes(), trial.objective, trial.acquisition) for trial in trials] == [
         (trial.z.tobytes(), trial.objective, trial.acquisition) for trial in alone.trials
     ]
@@ -141,7 +137,7 @@ def test_a_campaign_on_ray_killed_in_the_middle_loses_no_trial(kill, call, campa
     for trial in completed:
         assert trials[trial.number].objective == trial.objective
         assert trials[trial.number].finished_at == trial.finished_at
-    assert open_campaign(store).last_session == "finished"
+    assert json.loads(call("status", store, "--json"))["state"] == "finished"
 
 
 def require_whole_in_any_order(store, n_trials):

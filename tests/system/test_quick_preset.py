@@ -22,7 +22,14 @@ def test_quick_takes_less_than_20_seconds_and_leaves_a_self_contained_report(cal
         assert facts["incumbent"]["objective"] > initial  # it optimizes
     page = (tmp_path / "x.html").read_text(encoding="utf-8")
     assert not re.search(r"""<(script|link|img|iframe)[^>]*\b(src|href)=["'](?!data:|#)""", page)
-    for words in ("Objective against trial", "Latent space", "Decoded trajectories", "Best trajectory", "Polarization", "Training of the latent model"):
+    for words in (
+        "Objective against trial",
+        "Latent space",
+        "Decoded trajectories",
+        "Best trajectory",
+        "Polarization",
+        "Training of the latent model",
+    ):
         assert words in page
     assert "n_initial: 8" in page
 

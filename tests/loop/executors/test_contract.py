@@ -59,6 +59,14 @@ def executor(request, kept):
         made.close()
 
 
+def maker(kind, request):
+    """Return the class of a kind of executor; for Ray, with a running cluster."""
+    if kind == "ray":
+        request.getfixturevalue("ray_cluster")
+        return RayExecutor
+    return LocalExecutor
+
+
 def moods(*codes):
     return [Job(number, np.array([float(code), 0.1, 0.2, 0.3])) for number, code in enumerate(codes)]
 
@@ -208,23 +216,17 @@ def test_an_evaluator_that_cannot_be_prepared_is_an_error_at_once(executor, kind
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_unknown_module_is_an_error_at_once(request, kind):
     bad = EvaluatorSpec("python", {"target": "no_such_module:f"}, 5.0 if kind == "child" else None)
+    make = maker(kind, request)
     with pytest.raises(EvaluatorError, match="No module named 'no_such_module'"):
-        if kind == "ray":
-            request.getfixturevalue("ray_cluster")
-            RayExecutor(bad, n_workers=1)
-        else:
-            LocalExecutor(bad)
+        make(bad, n_workers=1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_wrong_parameter_is_a_configuration_error(request, kind):
     bad = EvaluatorSpec("ferrosim", {"banana": 1}, 5.0 if kind == "child" else None)
+    make = maker(kind, request)
     with pytest.raises(ConfigError, match="no parameter 'banana'"):
-        if kind == "ray":
-            request.getfixturevalue("ray_cluster")
-            RayExecutor(bad, n_workers=1)
-        else:
-            LocalExecutor(bad)
+        make(bad, n_workers=1)
 
 
 @pytest.mark.parametrize("kind", ["local", "child"])

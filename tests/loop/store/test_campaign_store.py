@@ -97,7 +97,16 @@ def require_equal(path, history, n_rows):
             row = found.isel(trial=trial.number)
             np.testing.assert_array_equal(row.z.values, trial.z)
             np.testing.assert_array_equal(row.trajectory.values, trajectory(trial.number))
-            for name in ("objective", "objective_error", "acquisition_value", "distance", "consistency", "armed_at", "finished_at", "seconds"):
+            for name in (
+                "objective",
+                "objective_error",
+                "acquisition_value",
+                "distance",
+                "consistency",
+                "armed_at",
+                "finished_at",
+                "seconds",
+            ):
                 np.testing.assert_array_equal(row[name].values, getattr(trial, name), err_msg=name)
             assert found.acquisition.attrs["names"][int(row.acquisition)] == trial.acquisition
             assert found.worker.attrs["names"][int(row.worker)] == trial.worker
@@ -367,7 +376,7 @@ def test_a_folder_that_is_no_campaign_is_refused(tmp_path, content):
 
 
 def test_nothing_at_the_path_is_said_with_what_to_do(tmp_path):
-    with pytest.raises(StoreError, match="there is no campaign at .*; `latentloop run quick --store"):
+    with pytest.raises(StoreError, match=r"there is no campaign at .*; `latentloop run quick --store"):
         CampaignStore.open(tmp_path / "x")
     (tmp_path / "x").touch()
     with pytest.raises(StoreError, match="there is no campaign at"):
@@ -398,7 +407,7 @@ def test_a_model_comes_back_to_the_last_bit_and_damage_is_noticed(create, tmp_pa
     with pytest.raises(StoreError, match="latent model 0"):
         store.model(0)
     chunk.unlink()
-    with pytest.raises(StoreError, match="latent model 0 .* is damaged"):
+    with pytest.raises(StoreError, match=r"latent model 0 .* is damaged"):
         store.model(0)
     shutil.rmtree(tmp_path / "x/latent/000")
     with pytest.raises(StoreError, match="latent model 0"):
@@ -417,7 +426,7 @@ def test_a_damaged_or_missing_trajectory_is_a_sentence(create, tmp_path):
     with pytest.raises(StoreError, match="trajectory of trial 0"):
         store.trajectory(trial)
     chunk.unlink()
-    with pytest.raises(StoreError, match="trajectory of trial 0 .* is missing"):
+    with pytest.raises(StoreError, match=r"trajectory of trial 0 .* is missing"):
         store.trajectory(trial)
 
 
@@ -442,10 +451,10 @@ def test_an_error_of_the_streaming_thread_reaches_the_driver(create, tmp_path, m
     finish(store, index)
     if moment == "next trial":
         end = time.monotonic() + 10
+        while store._projection._thread.is_alive() and time.monotonic() < end:
+            time.sleep(0.02)
         with pytest.raises(StoreError, match=r"cannot write the arrays of .*the journal is intact"):
-            while time.monotonic() < end:
-                store.publish(index)
-                time.sleep(0.02)
+            store.publish(index)
     with pytest.raises(StoreError, match=r"cannot write the arrays of .*the journal is intact"):
         store.release()
     assert not store.lock.is_held()
@@ -478,7 +487,12 @@ def test_a_trial_cannot_be_finished_twice(create, tmp_path):
 def test_counts_incumbent_and_seconds_follow_the_events(create, tmp_path):
     store = create(tmp_path / "x")
     assert store.history.incumbent is None
-    for state, objective in ((TrialState.COMPLETED, 1.0), (TrialState.QUARANTINED, 9.0), (TrialState.COMPLETED, 3.0), (TrialState.FAILED, np.nan)):
+    for state, objective in (
+        (TrialState.COMPLETED, 1.0),
+        (TrialState.QUARANTINED, 9.0),
+        (TrialState.COMPLETED, 3.0),
+        (TrialState.FAILED, np.nan),
+    ):
         finish(store, arm(store), state, objective)
     arm(store)
     assert store.history.counts() == {"completed": 2, "quarantined": 1, "failed": 1, "armed": 1}

@@ -60,7 +60,7 @@ def test_of_two_writers_one_loses_the_race_for_an_event(folder):
     one, other = filled(folder, 2), Journal(folder)
     list(other.read())
     one.append("mine", {})
-    with pytest.raises(StoreLockedError, match="event 2 .* was written by another driver"):
+    with pytest.raises(StoreLockedError, match=r"event 2 .* was written by another driver"):
         other.append("mine", {})
     assert [event.kind for event in Journal(folder).read()] == ["thing", "thing", "mine"]
 
@@ -117,7 +117,7 @@ def test_an_event_under_a_wrong_number_is_noticed(folder):
 def test_a_missing_event_is_reported_by_name(folder):
     filled(folder)
     (folder / "00000002.json").unlink()
-    with pytest.raises(JournalError, match="00000002.json is missing, though later events are there"):
+    with pytest.raises(JournalError, match=r"00000002\.json is missing, though later events are there"):
         list(Journal(folder).read())
 
 
@@ -126,7 +126,7 @@ def test_events_that_vanish_under_a_reader_are_noticed(folder):
     reader = Journal(folder)
     list(reader.read())
     (folder / "00000004.json").unlink()
-    with pytest.raises(JournalError, match="00000004.json is missing"):
+    with pytest.raises(JournalError, match=r"00000004\.json is missing"):
         list(reader.read(5))
 
 
