@@ -1,5 +1,6 @@
 """How a campaign stands, from its journal alone."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def campaign_status(store: str | Path) -> dict[str, Any]:
         "incumbent": None if best is None else {"trial": best.trial, "z": best.z.tolist(), "objective": best.objective},
         "goal": history.goal,
         "metric": history.configuration["objective"]["metric"],
-        "seconds": round(history.seconds, 3),
+        "seconds": round(history.seconds_until(time.time()) if state == "running" else history.seconds, 3),
         "reason": history.reason,
     }
 

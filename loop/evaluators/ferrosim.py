@@ -5,6 +5,7 @@ last value is held for ``hold_steps`` steps, in which the lattice equilibrates.
 Source: Valleti et al., Digital Discovery 2022, 10.1039/D2DD00065B.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -13,6 +14,7 @@ import numpy as np
 
 from ...simulators.ferrosim import FerroSim, FerroSimParameters, curl, normalized_curl
 from ...simulators.ferrosim.parameters import as_array
+from ...simulators.noise import MeasurementNoise, NoisyInstrument
 from ..records import EvaluatorKind, FloatArray, Measurement
 
 Axis = Literal["x", "y", "both"]
@@ -33,6 +35,9 @@ class FerroSimEvaluator:
         update: update rule; None for the preset's.
         update_seed: seed of the random_sites rule; None for the preset's.
         n_threads: threads of the kernel.
+        noise: errors of an emulated instrument that reads the curl, by the names of `MeasurementNoise` (``additive``, ``multiplicative``,
+            ``dropout``, ``stuck``, ``latency``, ``latency_spread``); None for the exact number. The latency is really waited for.
+        noise_seed: seed of those errors.
     """
 
     def __init__(
@@ -46,6 +51,8 @@ class FerroSimEvaluator:
         update: Update | None = None,
         update_seed: int | None = None,
         n_threads: int = 1,
+        noise: dict[str, float] | None = None,
+        noise_seed: int = 0,
     ) -> None:
         if hold_steps < 0:
             raise ValueError(f"hold_steps must be at least 0, not {hold_steps}")
@@ -61,6 +68,8 @@ class FerroSimEvaluator:
             **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
         )
         self._simulators: dict[int, FerroSim] = {}
+        self._noise = None if noise is None else MeasurementNoise(**noise)
+        self._instrument = None if self._noise is None else NoisyInstrument(self._noise, noise_seed)
 
     @property
     def kind(self) -> EvaluatorKind:
@@ -79,6 +88,12 @@ class FerroSimEvaluator:
         """Simulate trajectories of shape (S, T) or (S, T, 2) side by side."""
         history = self._simulator(np.shape(trajectories)[1] + self.hold_steps).simulate(self.field(trajectories))
         curls, normalized = curl(history.polarization), normalized_curl(history.polarization)
+        errors = np.full(len(curls), np.nan)
+        if self._instrument is not None and self._noise is not None:
+            errors = np.hypot(self._noise.additive, self._noise.multiplicative * curls)
+            readings = self._instrument.read(curls)
+            time.sleep(float(readings.latency.sum()))
+            curls = readings.values
         return [
             Measurement(
                 metrics={
@@ -87,6 +102,7 @@ class FerroSimEvaluator:
                     "polarization_x": float(history.total_polarization[sample, -1, 0]),
                     "polarization_y": float(history.total_polarization[sample, -1, 1]),
                 },
+                errors={"curl": float(errors[sample])} if errors[sample] > 0.0 else {},
                 arrays={"polarization": history.polarization[sample]},
             )
             for sample in range(len(curls))

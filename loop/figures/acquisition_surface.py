@@ -9,12 +9,12 @@ import plotly.graph_objects as go
 
 from ..records import FloatArray
 from .panels import Panel, arrange
-from .theme import AMBER, GREY, INCUMBENT, INK, new_figure, say
+from .theme import AMBER, INCUMBENT, INK, new_figure, say
 from .thinning import thinned_rows
 
 _MAX_CELLS = 300
 """Heat map cells along one axis."""
-_FLOOR = 0.25
+_FLOOR = 0.6
 """Quantile of the surface at which the colours start."""
 _SCALE = "Cividis"
 """Neither that of values nor that of uncertainties, so that nobody mistakes one for the other."""
@@ -75,9 +75,9 @@ def draw_acquisition_surface(
             mode="markers",
             name=f"{label} ({len(points):,})",
             marker=marker,
+            cliponaxis=False,
             hovertemplate=f"{label}: z = (%{{x:.3g}}, %{{y:.3g}})<extra></extra>",
         )
-    figure.update_traces(selector={"name": f"measured ({0 if observed is None else len(observed):,})"}, marker={"line": {"color": GREY}})
     arrange(figure, [Panel(name, 1, "coloraxis")], panel_aspect=1.2)
     figure.update_xaxes(title_text="z<sub>1</sub>", range=[float(x[0]), float(x[-1])])
     figure.update_yaxes(title_text="z<sub>2</sub>", range=[float(y[0]), float(y[-1])])

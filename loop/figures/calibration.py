@@ -51,7 +51,9 @@ def draw_calibration(
     _add_coverage(figure, misses)
     held = float((misses <= _WIDTH).mean())
     arrange(
-        figure, [Panel("predicted against measured", 1), Panel(f"intervals that hold: {held:.0%} of those of 95 %", 2)], panel_aspect=1.0
+        figure,
+        [Panel("predicted against measured", 1), Panel(f"95 % intervals hold {100 * held:.0f} % of the values", 2)],
+        panel_aspect=1.0,
     )
     figure.update_layout(
         xaxis={"title_text": axis_title(f"measured {objective_name}", unit)},
@@ -92,9 +94,9 @@ def _add_predictions(figure: go.Figure, measured: FloatArray, mean: FloatArray, 
 def _add_coverage(figure: go.Figure, misses: FloatArray) -> None:
     """Draw the share of values inside the interval of each level, and the band of a perfect surrogate."""
     n = len(misses)
-    halfwidths = np.asarray(norm.ppf((1 + _LEVELS) / 2))
+    halfwidths: FloatArray = np.array([float(norm.ppf((1 + level) / 2)) for level in _LEVELS])
     coverage = (misses[None, :] <= halfwidths[:, None]).mean(axis=1)
-    lower, upper = binom.ppf(0.025, n, _LEVELS) / n, binom.ppf(0.975, n, _LEVELS) / n
+    lower, upper = (np.array([float(binom.ppf(end, n, level)) / n for level in _LEVELS]) for end in (0.025, 0.975))
     figure.add_scatter(
         x=np.concatenate([[0], _LEVELS, [1], _LEVELS[::-1]]),
         y=np.concatenate([[0], upper, [1], lower[::-1]]),

@@ -93,7 +93,7 @@ def draw_eigenvalues(
     squared = f" ({unit}²)" if unit else ""
     figure.update_layout(
         xaxis={"title_text": "dimension", "range": ends},
-        yaxis={"title_text": f"eigenvalue{squared}", "type": "log", "exponentformat": "power"},
+        yaxis={"title_text": f"eigenvalue{squared}", "type": "log", "exponentformat": "power", "dtick": 1},
         xaxis2={"title_text": "dimensions", "range": [-0.5, float(dimensions[-1]) + 0.5]},
         yaxis2={"title_text": f"root mean squared error{f' ({unit})' if unit else ''}", "rangemode": "tozero"},
         showlegend=True,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .checkpoint import latent_model_from_bytes, load_latent_model
     from .identity import Identity
     from .pca import PCA
+    from .retraining import rank_weights, retrain
     from .space import LatentSpace
     from .vae import VAE
 
@@ -24,6 +25,8 @@ _HOMES = {
     "VAE": "vae",
     "latent_model_from_bytes": "checkpoint",
     "load_latent_model": "checkpoint",
+    "rank_weights": "retraining",
+    "retrain": "retraining",
 }
 """Public name -> the module it lives in; loaded on first use."""
 
@@ -36,6 +39,8 @@ __all__ = [
     "Progress",
     "latent_model_from_bytes",
     "load_latent_model",
+    "rank_weights",
+    "retrain",
 ]
 
 

@@ -1,6 +1,8 @@
 """Numbers of a hysteresis loop: polarization against field over one closed cycle, for one loop or a batch.
 
 Loops are given as field (..., T) and polarization (..., T) along one axis; the last point is joined to the first.
+
+Source: M. E. Lines, A. M. Glass, Principles and Applications of Ferroelectrics and Related Materials, Oxford 1977, chapter 4.
 """
 
 import numpy as np

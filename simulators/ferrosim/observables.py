@@ -63,6 +63,8 @@ def curl(polarization: npt.ArrayLike, region: Region = "wrapped") -> FloatArray:
 def normalized_curl(polarization: npt.ArrayLike) -> FloatArray:
     """`curl` divided by the sum over sites of |p|: how vortical a state is, whatever its strength; 0 for a zero state.
 
+    sum |curl| / sum |p|; the published curl without its trivial growth with the polarization.
+
     Args:
         polarization: (..., n, n, 2).
 
@@ -87,7 +89,8 @@ def mean_polarization(polarization: npt.ArrayLike) -> FloatArray:
 def domain_wall_length(polarization: npt.ArrayLike, *, is_periodic: bool = False) -> FloatArray:
     """Length of the domain walls, in lattice spacings: bonds between nearest neighbours that point against each other.
 
-    A bond belongs to a wall when p_i . p_j < 0, that is, when the two directions differ by more than 90 degrees.
+    A bond belongs to a wall when p_i . p_j < 0, that is, when the two directions differ by more than 90 degrees: the discrete form of the
+    walls between domains in A. K. Tagantsev, L. E. Cross, J. Fousek, Domains in Ferroic Crystals and Thin Films, Springer 2010.
 
     Args:
         polarization: (..., n, n, 2).

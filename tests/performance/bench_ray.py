@@ -8,6 +8,7 @@ import time
 import numpy as np
 from latentloop.loop.campaign import Campaign
 from latentloop.loop.config import load_config
+from latentloop.loop.controller import StopFlag
 from latentloop.loop.ground_truth import measure_points
 from latentloop.loop.latent_training import latent_space, train
 from latentloop.loop.run import SilentObserver, evaluator_spec, make_executor
@@ -20,7 +21,9 @@ GOAL = 1.7
 
 def main() -> None:
     """Print the figure."""
-    configs = {n: load_config("ferrosim-curl", ["executor.name=ray", f"executor.workers={n}", "latent.model=pca"]) for n in (1, 2)}
+    configs = {
+        n: load_config("ferrosim-curl", ["executor.name=ray", f"executor.workers={n}", "latent.model.parameters.epochs=2"]) for n in (1, 2)
+    }
     trajectories = load_trajectories(configs[1])
     trained = train(configs[1], trajectories, 0, 1)
     space, box = latent_space(configs[1], trained.restore(), trained.encoded)
@@ -36,7 +39,7 @@ def main() -> None:
     for _ in range(ROUNDS + 1):
         for n, (campaign, executor) in sides.items():
             start = time.perf_counter()
-            values = measure_points(campaign, executor, points, SilentObserver())
+            values = measure_points(campaign, executor, points, SilentObserver(), StopFlag())
             seconds[n].append(time.perf_counter() - start)
             if not np.isfinite(values).all():
                 raise SystemExit("some points failed")
