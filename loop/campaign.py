@@ -6,21 +6,23 @@ nothing of disks, processes or clocks: the controller puts those around it.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .config import CampaignConfig
+from .errors import ConfigError
 from .optimizer import Optimizer
-from .records import Candidate, EvaluatorKind, Failure, FloatArray, Measurement, Outcome, Trial, TrialState
+from .records import Candidate, EvaluatorKind, Failure, FloatArray, Measurement, Outcome, Signal, Trial, TrialState, Violation
+from .safety import Envelope
 
 if TYPE_CHECKING:
     from ..models.latent import LatentSpace
 
 
-_WITHOUT_VALUE = (TrialState.FAILED, TrialState.QUARANTINED)
-"""States of trials that ran and gave nothing to learn from: an optimizer that forgot them would ask for the same point again and again."""
+_WITHOUT_VALUE = (TrialState.FAILED, TrialState.QUARANTINED, TrialState.REFUSED, TrialState.VETOED)
+"""States of trials that gave, or can give, nothing to learn from: an optimizer that forgot them would ask for the same point again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,28 @@ class Campaign:
         box: the box that is searched, shape (d, 2).
         model_version: version of the current model.
         kind: whether the evaluator is pure or physical.
+        signal: what the trajectories' numbers mean; needed where the configuration has a safety envelope and candidates are inspected.
+
+    Raises:
+        ConfigError: an envelope that does not fit the trajectories.
     """
 
-    def __init__(self, config: CampaignConfig, space: "LatentSpace", box: FloatArray, model_version: int, kind: EvaluatorKind) -> None:
+    def __init__(
+        self,
+        config: CampaignConfig,
+        space: "LatentSpace",
+        box: FloatArray,
+        model_version: int,
+        kind: EvaluatorKind,
+        signal: Signal | None = None,
+    ) -> None:
         self.config = config
         self.space = space
         self.model_version = model_version
         self.kind: EvaluatorKind = kind
+        self.box = box
+        self.signal = signal
+        self.envelope = None if signal is None else Envelope.from_config(config.safety, signal)
         chosen = config.optimizer
         self.optimizer = Optimizer(
             box,
@@ -62,15 +79,23 @@ class Campaign:
             goal=config.objective.goal,
         )
 
-    def restore(self, trials: list[Trial], told: list[int]) -> None:
-        """Take over the trials of earlier sessions, told in the order in which they were told then."""
+    def restore(self, trials: list[Trial], told: list[int], avoided: list[int] | None = None) -> None:
+        """Take over the trials of earlier sessions, in the order in which they were told then.
+
+        Args:
+            trials: all of them.
+            told: numbers of the completed ones, in the order of telling.
+            avoided: numbers of those that gave nothing, in the order of telling; None for the order of their numbers.
+        """
+        if avoided is None:
+            avoided = [trial.number for trial in trials if trial.state in _WITHOUT_VALUE]
         self.optimizer.restore(
             n_asked=len(trials),
             x=[trials[number].z for number in told],
             y=[trials[number].objective for number in told],
             y_var=[None if math.isnan(trials[number].objective_error) else trials[number].objective_error ** 2 for number in told],
-            pending=[trial.z for trial in trials if trial.state is TrialState.ARMED],
-            infeasible=[trial.z for trial in trials if trial.state in _WITHOUT_VALUE],
+            pending=[trial.z for trial in trials if trial.state in (TrialState.ARMED, TrialState.HELD)],
+            infeasible=[trials[number].z for number in avoided],
         )
 
     def propose(self, q: int) -> list[Candidate]:
@@ -92,10 +117,33 @@ class Campaign:
             for index in range(q)
         ]
 
+    def inspect(self, candidate: Candidate) -> Candidate:
+        """Return a candidate as it may be measured, or with its `violation` of the safety envelope.
+
+        Where the configuration says ``project``, a candidate outside the envelope comes back inside, with the nearest point of the box to
+        its new code, and marked.
+        """
+        if self.envelope is None or self.signal is None:
+            if self.config.safety.is_bounded:
+                raise ConfigError("candidates of a campaign with a safety envelope need the times of their steps; give Campaign a signal")
+            return candidate
+        violation = self.envelope.check(candidate.trajectory, self.signal.times)
+        if violation is not None and self.config.safety.on_violation == "project":
+            trajectory = self.envelope.project(candidate.trajectory, self.signal.times)
+            if self.envelope.check(trajectory, self.signal.times) is None:
+                return self._moved(candidate, trajectory)
+        return replace(candidate, violation=violation)
+
+    def violation(self, trajectory: FloatArray) -> Violation | None:
+        """Return what a trajectory breaks of the safety envelope."""
+        return None if self.envelope is None or self.signal is None else self.envelope.check(trajectory, self.signal.times)
+
     def judge(self, outcome: Outcome) -> Judgement:
         """Say what an outcome is worth: completed, failed, quarantined or unknown."""
         result = outcome.result
         if isinstance(result, Failure):
+            if result.is_refused:
+                return Judgement(TrialState.REFUSED, reason=result.reason)
             is_lost = result.is_unknown and self.kind == "physical"
             return Judgement(TrialState.UNKNOWN if is_lost else TrialState.FAILED, reason=result.reason)
         metric = self.config.objective.metric
@@ -124,6 +172,21 @@ class Campaign:
             self.optimizer.tell(z[None], [judgement.objective], [judgement.objective_error**2] if known else None)
         else:
             self.optimizer.discard(z[None], infeasible=judgement.state in _WITHOUT_VALUE)
+
+    def _moved(self, candidate: Candidate, trajectory: FloatArray) -> Candidate:
+        """Return a candidate with another trajectory, and the point that stands for it."""
+        code = np.asarray(self.space.model.encode(trajectory[None]), dtype=np.float64)
+        z = np.clip(code[0], self.box[:, 0], self.box[:, 1])
+        self.optimizer.move_pending(candidate.z, z)
+        return replace(
+            candidate,
+            z=z,
+            trajectory=trajectory,
+            acquisition_value=math.nan,  # that of the point asked for
+            distance=float(self.space.distance(z[None])[0]),
+            consistency=float(self.space.consistency(z[None])[0]),
+            is_projected=True,
+        )
 
     def _doubt(self, result: Measurement, metric: str, value: float) -> str:
         """Return why a reading is not believable; empty when it is."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .progress import TerminalObserver
     from .store.history import History
 
+_STOPPED = 1
 _USER_ERROR = 2
 _INTERRUPTED = 130
 
@@ -96,6 +97,25 @@ def status(store: Store, as_json: Annotated[bool, typer.Option("--json", help="P
 
 
 @app.command()
+def trials(
+    store: Store,
+    approve: Annotated[list[int] | None, typer.Option("--approve", metavar="N", help="Let held trial N be measured; repeatable.")] = None,
+    veto: Annotated[
+        list[int] | None, typer.Option("--veto", metavar="N", help="Keep held trial N from being measured; repeatable.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; needed for a veto, and kept with the trial.")] = "",
+    state: Annotated[str | None, typer.Option("--state", help="List only trials in this state, for example held.")] = None,
+) -> None:
+    """List the trials, and approve or veto those that are held, also while the campaign runs."""
+    from .operator import decide, trial_table
+
+    for line in decide(store, approve=approve or [], veto=veto or [], reason=reason):
+        _out.print(line, markup=False)
+    if not approve and not veto:
+        _out.print(trial_table(store, state))
+
+
+@app.command()
 def report(store: Store, output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")]) -> None:
     """Write one self-contained HTML file with figures, configuration and trials."""
     _out.print(f"latentloop report {store}", markup=False)
@@ -104,13 +124,34 @@ def report(store: Store, output: Annotated[Path, typer.Option("-o", "--output", 
     _out.print(f"report: {write_report(store, output)}", markup=False)
 
 
+@app.command("check-evaluator")
+def check_evaluator(
+    target: Annotated[str, typer.Argument(metavar="MODULE:ATTRIBUTE", help="A function or class, or the name of a known evaluator.")],
+    trajectory: Annotated[Path | None, typer.Option("--trajectory", help="Measure the first trajectory of this file.")] = None,
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Or a gentle sine wave of so many steps ...")] = 100,
+    channels: Annotated[int, typer.Option("--channels", min=1, help="... and channels.")] = 1,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the evaluator, e.g. kind=physical; repeatable.")
+    ] = None,
+) -> None:
+    """Check that an evaluator keeps what every evaluator promises; a physical one is fired once."""
+    from .evaluator_check import check_table, check_target
+
+    checks = check_target(target, trajectory, steps, channels, overrides or [])
+    _out.print(check_table(checks))
+    n_bad = sum(not check.is_good for check in checks)
+    _out.print(f"{n_bad} of {len(checks)} checks failed" if n_bad else f"all {len(checks)} checks are good")
+    if n_bad:
+        raise typer.Exit(1)
+
+
 @app.command()
 def presets() -> None:
     """List the built-in campaigns."""
     from .config import load_config, preset_names
 
     for name in preset_names():
-        _out.print(f"{name:16} {load_config(name).description}", markup=False)
+        _out.print(f"{name:20} {load_config(name).description}", markup=False)
 
 
 @app.command()
@@ -211,7 +252,7 @@ def _finish(history: "History", store: Path, report_path: Path | None) -> None:
     )
     best = history.incumbent
     if best is None:
-        _out.print("incumbent: none; no trial has completed")
+        _out.print("incumbent: none; no trial has completed, see the reasons above")
     else:
         where = ", ".join(f"{value:.4f}" for value in best.z)
         _out.print(f"incumbent: {best.objective:.6g} in trial {best.trial} at z = ({where})", markup=False)
@@ -220,9 +261,17 @@ def _finish(history: "History", store: Path, report_path: Path | None) -> None:
         from .report import write_report
 
         _out.print(f"report: {write_report(store, report_path)}", markup=False)
+    if history.last_session == "failed":
+        _err.print(f"stopped: {history.reason}", style="red", markup=False)
+        _out.print(f"continue with: latentloop resume {store}", markup=False)
+        raise typer.Exit(_STOPPED)
+    if history.reason:
+        _out.print(f"reason: {history.reason}", markup=False)
     if history.last_session == "interrupted":
         _out.print(f"continue with: latentloop resume {store}", markup=False)
         raise typer.Exit(_INTERRUPTED)
+    if best is None and history.trials:
+        raise typer.Exit(_STOPPED)
 
 
 if __name__ == "__main__":

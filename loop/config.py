@@ -128,9 +128,81 @@ class OptimizerConfig(_Section):
 
 
 class BudgetConfig(_Section):
-    """When the campaign is done."""
+    """When the campaign is done: whichever comes first."""
 
-    trials: int = Field(120, ge=1, description="Trials in all, initial ones included.")
+    trials: int = Field(120, ge=1, description="Trials in all, initial and refused ones included.")
+    wall_seconds: float | None = Field(None, gt=0, description="Time in all sessions together after which nothing new is measured.")
+    instrument_seconds: float | None = Field(None, gt=0, description="Time spent measuring after which nothing new is measured.")
+    target: float | None = Field(None, description="The campaign is done once the incumbent's objective is as good as this.")
+    plateau: int | None = Field(None, ge=1, description="Done after this many completed trials of a session without a better incumbent.")
+    failures_in_a_row: int | None = Field(
+        20, ge=1, description="Stop when so many trials in a row failed, were quarantined or are unknown; null never stops for that."
+    )
+
+
+class BandConfig(_Section):
+    """A band of frequencies that a trajectory must not excite."""
+
+    low: float = Field(ge=0, description="Lower edge, in periods per unit of time.")
+    high: float = Field(gt=0, description="Upper edge, in periods per unit of time.")
+    rms: float = Field(ge=0, description="Largest root mean square of the part of the trajectory in the band, in its unit.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "BandConfig":
+        if self.low >= self.high:
+            raise ValueError(f"a band needs low < high, not {self.low:g} and {self.high:g}")
+        return self
+
+
+class BoundsConfig(_Section):
+    """What one channel must stay in; what is left out is not bounded."""
+
+    amplitude: tuple[float, float] | None = Field(None, description="[low, high] of the values, in their unit.")
+    slew_rate: float | None = Field(None, gt=0, description="Largest |dx/dt|, in units per unit of time.")
+    curvature: float | None = Field(None, gt=0, description="Largest |d2x/dt2|, in units per squared unit of time.")
+    mean_power: float | None = Field(None, gt=0, description="Largest mean of x**2 over time, in squared units.")
+    dose: float | None = Field(None, gt=0, description="Largest integral of |x| over time, in units times the unit of time.")
+    start_tolerance: float | None = Field(None, ge=0, description="Largest |x| at the first step: begin at zero.")
+    end_tolerance: float | None = Field(None, ge=0, description="Largest |x| at the last step: return to zero.")
+    forbidden_bands: tuple[BandConfig, ...] = Field((), description="Frequencies, say resonances, that must not be excited.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "BoundsConfig":
+        if self.amplitude is not None and self.amplitude[0] >= self.amplitude[1]:
+            raise ValueError(f"amplitude must be [low, high] with low < high, not {list(self.amplitude)}")
+        return self
+
+
+class UnitsConfig(_Section):
+    """The units that bounds are written in."""
+
+    value: str | None = Field(None, description="Must be the trajectories' own unit; checked when given.")
+    time: str | None = Field(None, description="Must be the trajectories' own unit of time; checked when given.")
+
+
+class SafetyConfig(_Section):
+    """The envelope that every trajectory must stay in before it is fired, and who has a say."""
+
+    units: UnitsConfig = UnitsConfig()
+    bounds: BoundsConfig = Field(default_factory=BoundsConfig, description="Bounds of every channel.")
+    channel_bounds: dict[str, BoundsConfig] = Field(
+        default_factory=dict, description="Bounds of single channels, by name; what they set replaces the same of `bounds`."
+    )
+    duration: tuple[float, float] | None = Field(None, description="[low, high] of the time from the first to the last step.")
+    sample_rate: tuple[float, float] | None = Field(None, description="[low, high] of the steps per unit of time.")
+    on_violation: Literal["refuse", "project"] = Field(
+        "refuse", description="`refuse` records the trial without measuring it; `project` brings it into the envelope and records that."
+    )
+    refused_in_a_row: int = Field(50, ge=1, description="Stop when so many trials in a row were refused or vetoed.")
+    approval: Literal["none", "each"] = Field(
+        "none", description="`each` holds every trial until an operator approves or vetoes it (`latentloop trials STORE --approve N`)."
+    )
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether anything is bounded at all."""
+        bounds = (self.bounds, *self.channel_bounds.values())
+        return self.duration is not None or self.sample_rate is not None or any(each != BoundsConfig() for each in bounds)
 
 
 class ExecutorConfig(_Section):
@@ -160,6 +232,7 @@ class CampaignConfig(_Section):
     objective: ObjectiveConfig = ObjectiveConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     budget: BudgetConfig = BudgetConfig()
+    safety: SafetyConfig = SafetyConfig()
     executor: ExecutorConfig = ExecutorConfig()
 
     @model_validator(mode="before")
@@ -272,12 +345,19 @@ def apply_override(data: dict[str, Any], override: str) -> None:
         if isinstance(inner, str):  # a choice by its bare name gains parameters
             inner = {"name": inner}
         if inner is None:
-            inner = {}
+            inner = _default_choice(parts[: parts.index(part) + 1])
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {override!r}: {part!r} is not a section of the configuration")
         target[part] = inner = dict(inner)
         target = inner
     target[parts[-1]] = value
+
+
+def _default_choice(location: tuple[str, ...]) -> dict[str, Any]:
+    """Return what an absent section starts from when one key of it is set: the default choice's name, so that parameters can follow."""
+    defaults: Any = {("latent", "model"): LatentConfig().model, ("optimizer", "surrogate"): OptimizerConfig().surrogate}
+    defaults["optimizer", "acquisition"] = OptimizerConfig().acquisition
+    return {"name": defaults[location].name} if location in defaults else {}
 
 
 def _complaint(item: Any) -> str:

@@ -42,6 +42,13 @@ class EvaluatorError(LatentloopError, RuntimeError):
     """An evaluator that cannot be set up; one that fails during a measurement makes a failed trial instead."""
 
 
+class UnknownOutcomeError(LatentloopError, RuntimeError):
+    """Raised by an evaluator during a measurement when nobody can know whether the experiment ran: a lost connection, a timeout.
+
+    A physical trial becomes ``unknown`` then and is not repeated; a pure one has failed.
+    """
+
+
 class ExecutorError(LatentloopError, RuntimeError):
     """Workers that cannot be started."""
 

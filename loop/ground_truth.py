@@ -55,7 +55,7 @@ def measure_ground_truth(
     watching = observer or SilentObserver()
     watching.stage("loading trajectories")
     trajectories = load_trajectories(config)
-    spec, kind = evaluator_spec(config, keep_arrays=False)
+    spec, kind = evaluator_spec(config, keep_arrays=False, trajectories=trajectories)
     watching.stage(f"starting {config.executor.name} workers")
     executor = make_executor(config, spec)
     try:
@@ -66,7 +66,7 @@ def measure_ground_truth(
         if n_grid ** len(box) > _MAX_POINTS:
             raise ConfigError(f"a grid of {n_grid} points along {len(box)} dimensions is too large; choose a smaller --grid")
         axes = tuple(np.linspace(low, high, n_grid) for low, high in box)
-        campaign = Campaign(config, space, box, 0, kind)
+        campaign = Campaign(config, space, box, 0, kind, trajectories.signal)
         watching.stage("measuring the grid")
         values = measure_points(campaign, executor, np.array(list(product(*axes))), watching, should_stop or StopFlag())
     finally:
@@ -81,13 +81,14 @@ def measure_points(campaign: Campaign, executor: Executor, points: FloatArray, o
     n_left = {chunk.start: len(chunk) for chunk in chunks}
     waiting = iter(chunks)
     is_open: set[int] = set()
+    envelope = "" if campaign.envelope is None else campaign.envelope.hash
     n_done = 0
     while n_left:
         if should_stop.is_set:
             raise KeyboardInterrupt
         while len(is_open) < _CALLS_PER_WORKER * executor.n_workers and (chunk := next(waiting, None)) is not None:
             decoded = campaign.space.decode(points[chunk.start : chunk.stop])
-            executor.submit([Job(number, trajectory) for number, trajectory in zip(chunk, decoded, strict=True)])
+            executor.submit([Job(number, trajectory, envelope) for number, trajectory in zip(chunk, decoded, strict=True)])
             is_open.add(chunk.start)
         for outcome in executor.wait(1.0):
             judgement = campaign.judge(outcome)

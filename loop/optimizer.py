@@ -28,7 +28,7 @@ from .seeding import generator
 
 CandidatesExhausted = CandidatesExhaustedError
 DEFAULT_SURROGATE = "gp"
-DEFAULT_ACQUISITION = "log_ei"
+DEFAULT_ACQUISITION = "portfolio"
 _LIBRARIES = ("numpy", "scipy", "torch", "gpytorch", "botorch")
 
 NamedChoice = str | Mapping[str, Any]
@@ -173,6 +173,18 @@ class Optimizer:
             self._infeasible = np.concatenate([self._infeasible, x])
         elif self.candidates is not None:
             self._spent = np.concatenate([self._spent, x])
+
+    def move_pending(self, old: npt.ArrayLike, new: npt.ArrayLike) -> None:
+        """Put the pending point ``new`` (d,) in the place of ``old`` (d,): what is measured there is not quite what was asked for.
+
+        Raises:
+            ValueError: ``old`` is not pending, or ``new`` lies outside the box. Nothing is changed then.
+        """
+        (before,), (after,) = self._checked_points(old), self._checked_points(new)
+        rows = np.flatnonzero((self._pending == before).all(axis=1))
+        if not len(rows):
+            raise ValueError(f"point {before.tolist()} is not pending; ask for it first")
+        self._pending[rows[0]] = after
 
     def posterior(self, X: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Return the surrogate's mean and variance of the objective at points X (n, d), each of shape (n,).

@@ -98,11 +98,14 @@ class FerroSimProblem(SyntheticTestFunction):
             ConfigError: the evaluator cannot measure trajectories side by side, or the latent space has too many dimensions for a grid.
         """
         config = load_config(source, overrides)
-        spec, _ = evaluator_spec(config)
+        if config.safety.is_bounded:
+            raise ConfigError("a test problem measures whatever it is asked for and keeps no safety envelope; leave `safety` out")
+        trajectories = load_trajectories(config)
+        spec, _ = evaluator_spec(config, trajectories=trajectories)
         evaluator = spec.make()
         if not isinstance(evaluator, BatchEvaluator):
             raise ConfigError(f"evaluator {spec.name!r} measures one trajectory at a time; a test problem needs one with measure_many")
-        trained = train(config, load_trajectories(config), 0, n_threads)
+        trained = train(config, trajectories, 0, n_threads)
         set_threads(n_threads)
         space, box = latent_space(config, trained.restore(), trained.encoded)
         if n_grid and len(box) > _MAX_DIMENSIONS:

@@ -57,11 +57,14 @@ class TerminalObserver:
 
     def trial(self, trial: Trial, history: History) -> None:
         """Move the bar of the campaign, and say so when a trial did not complete."""
-        if trial.state is not TrialState.COMPLETED:
+        if trial.state is TrialState.HELD:
+            wanted = f"`latentloop trials STORE --approve {trial.number}`, or --veto with --reason"
+            self._console.print(f"trial {trial.number} waits for an operator: {wanted}", style="yellow", highlight=False, markup=False)
+        elif trial.state is not TrialState.COMPLETED:
             self._console.print(f"trial {trial.number} {trial.state.word}: {trial.reason}", style="yellow", highlight=False, markup=False)
         best = history.incumbent
         told = "no result yet" if best is None else f"incumbent {best.objective:.6g} (trial {best.trial})"
-        finished = sum(1 for other in history.trials if other.state is not TrialState.ARMED)
+        finished = sum(1 for other in history.trials if other.state not in (TrialState.ARMED, TrialState.HELD))
         self._show(f"trial {trial.number}, {told}", finished, history.budget)
 
     def _show(self, text: str, done: int, total: int) -> None:
@@ -69,7 +72,7 @@ class TerminalObserver:
             if self._task is None:
                 self._task = self._progress.add_task(text, total=total)
             self._progress.update(self._task, description=text, completed=done, total=total)
-        elif done * 10 // max(total, 1) > self._tenth or done == total:
+        elif done * 10 // max(total, 1) > self._tenth:
             self._tenth = done * 10 // max(total, 1)
             self._console.print(f"  {done}/{total}  {text}", highlight=False, markup=False)
             sys.stdout.flush()

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from .records import EvaluatorKind, FloatArray, Job, Measurement, Outcome
+from .records import EvaluatorKind, FloatArray, Job, Measurement, Outcome, Signal
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int, float], None]
@@ -26,7 +26,11 @@ class TrajectoryFamily(Protocol):
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """What measures a trajectory: a simulator or an instrument."""
+    """What measures a trajectory: a simulator or an instrument.
+
+    One that knows beforehand what it measures may say so in an attribute ``metrics``, a tuple of names: a campaign for another metric is
+    then refused before anything fires.
+    """
 
     @property
     def kind(self) -> EvaluatorKind:
@@ -48,6 +52,30 @@ class BatchEvaluator(Evaluator, Protocol):
 
     def measure_many(self, trajectories: FloatArray) -> Sequence[Measurement]:
         """Measure trajectories of shape (S, T) or (S, T, channels), one measurement each, in order."""
+
+
+@runtime_checkable
+class JobEvaluator(Evaluator, Protocol):
+    """An evaluator that wants to know which trial a trajectory belongs to, for example to name it to an instrument."""
+
+    def measure_job(self, job: Job) -> Measurement:
+        """Measure one job; called instead of `measure`."""
+
+
+@runtime_checkable
+class SignalEvaluator(Evaluator, Protocol):
+    """An evaluator that wants to know what a trajectory's numbers mean."""
+
+    def accept_signal(self, signal: Signal) -> None:
+        """Take up times, units and channels, once, before `prepare`; raise ConfigError for those that it cannot apply."""
+
+
+@runtime_checkable
+class StoppableEvaluator(Evaluator, Protocol):
+    """An evaluator that can bring what it drives to rest."""
+
+    def stop(self) -> None:
+        """Bring everything to rest, now; may be called at any time between `prepare` and `close`, also twice."""
 
 
 class Executor(Protocol):

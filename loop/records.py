@@ -46,6 +46,44 @@ class TrialState(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Violation:
+    """What a trajectory breaks of the safety envelope."""
+
+    figure: str
+    """What was measured on the trajectory, for example ``slew rate``."""
+    value: float
+    bound: float
+    unit: str
+    """Unit of both; empty for none."""
+    step: int | None
+    """Step at which it is worst; None for a figure of the whole trajectory."""
+    channel: str
+    """Name of the channel; empty for a figure of all of them."""
+
+    @property
+    def sentence(self) -> str:
+        """What, where and how much."""
+        unit = f" {self.unit}" if self.unit else ""
+        where = f" of channel {self.channel}" if self.channel else ""
+        when = "" if self.step is None else f" at step {self.step}"
+        side = "above" if self.value > self.bound else "below" if self.value < self.bound else "against"
+        return f"{self.figure}{where} is {self.value:.6g}{unit}{when}, {side} the bound {self.bound:.6g}{unit}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Signal:
+    """What the numbers of a campaign's trajectories mean."""
+
+    times: FloatArray
+    """Time of each step, shape (T,)."""
+    unit: str
+    """Unit of the values; empty for none."""
+    time_unit: str
+    channels: tuple[str, ...]
+    """One name per channel."""
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A point that the optimizer proposes, with the trajectory it decodes to."""
 
@@ -63,6 +101,10 @@ class Candidate:
     """|encode(decode(z)) - z|: large where the decoder leaves the data."""
     model_version: int = 0
     """Version of the latent model that decoded it."""
+    violation: Violation | None = None
+    """What it breaks of the safety envelope; None where it may be measured."""
+    is_projected: bool = False
+    """True when z and the trajectory are not those of the optimizer, but were brought into the safety envelope."""
 
     def __post_init__(self) -> None:
         if self.z.ndim != 1 or not np.isfinite(self.z).all():
@@ -91,6 +133,8 @@ class Failure:
     """One sentence: what happened and where."""
     is_unknown: bool = False
     """True when nobody knows whether the experiment ran (its worker vanished)."""
+    is_refused: bool = False
+    """True when the worker did not fire because the trajectory does not lie in the safety envelope that it was armed for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +143,10 @@ class Job:
 
     trial: int
     trajectory: FloatArray
+    envelope: str = ""
+    """Hash of the safety envelope that the trial was armed for; empty for none."""
+    key: str = ""
+    """Names this experiment among all of all campaigns: the same when the same trial is sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +185,10 @@ class Trial:
     seconds: float = math.nan
     """Time the measurement took on the worker."""
     worker: str = ""
+    envelope: str = ""
+    """Hash of the safety envelope that it was armed for; empty for none."""
+    is_projected: bool = False
+    """True when it was brought into the safety envelope before it was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +230,11 @@ class TrajectorySet:
         n_channels = 1 if self.values.ndim == 2 else self.values.shape[2]
         if len(self.channels) != n_channels:
             raise ConfigError(f"{len(self.channels)} channel names for {n_channels} channels; give `trajectories.channels` one name each")
+
+    @property
+    def signal(self) -> Signal:
+        """What the numbers mean, without the numbers."""
+        return Signal(self.times, self.unit, self.time_unit, self.channels)
 
     def digest(self) -> str:
         """Return the SHA-256 of the values."""

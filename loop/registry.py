@@ -142,12 +142,25 @@ ACQUISITIONS = Registry(
     kind="acquisition function",
     group="latentloop.acquisitions",
     built_in={
+        "epsilon_greedy": "latentloop.models.acquisition:EpsilonGreedy",
+        "gibbon": "latentloop.models.acquisition:Gibbon",
+        "joint_entropy": "latentloop.models.acquisition:JointEntropy",
+        "knowledge_gradient": "latentloop.models.acquisition:KnowledgeGradient",
         "log_ei": "latentloop.models.acquisition:LogEI",
-        "ucb": "latentloop.models.acquisition:UCB",
-        "thompson": "latentloop.models.acquisition:Thompson",
+        "log_nei": "latentloop.models.acquisition:LogNEI",
+        "max_value_entropy": "latentloop.models.acquisition:MaxValueEntropy",
         "max_variance": "latentloop.models.acquisition:MaxVariance",
+        "mean_plus_sigma": "latentloop.models.acquisition:MeanPlusSigma",
+        "pi": "latentloop.models.acquisition:ProbabilityOfImprovement",
         "portfolio": "latentloop.models.acquisition:Portfolio",
+        "posterior_mean": "latentloop.models.acquisition:PosteriorMean",
+        "q_log_ei": "latentloop.models.acquisition:QLogEI",
+        "q_log_nei": "latentloop.models.acquisition:QLogNEI",
         "random": "latentloop.models.acquisition:Random",
+        "sobol": "latentloop.models.acquisition:Sobol",
+        "thompson": "latentloop.models.acquisition:Thompson",
+        "ucb": "latentloop.models.acquisition:UCB",
+        "ucb_schedule": "latentloop.models.acquisition:UCBSchedule",
     },
 )
 EVALUATORS = Registry(
@@ -157,6 +170,8 @@ EVALUATORS = Registry(
         "ferrosim": "latentloop.loop.evaluators.ferrosim:FerroSimEvaluator",
         "ferrosim_parameters": "latentloop.loop.evaluators.ferrosim_parameters:FerroSimParametersEvaluator",
         "python": "latentloop.loop.evaluators.python:PythonEvaluator",
+        "command": "latentloop.loop.evaluators.command:CommandEvaluator",
+        "http": "latentloop.loop.evaluators.http:HttpEvaluator",
     },
 )
 EXECUTORS = Registry(

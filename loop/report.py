@@ -22,6 +22,7 @@ from .figures import (
 )
 from .latent_training import latent_space, restore_model
 from .records import FloatArray, Trial, TrialState
+from .safety import Envelope
 from .store.campaign_store import CampaignStore
 from .threads import set_model_threads
 
@@ -91,7 +92,7 @@ def _figures(store: CampaignStore, config: CampaignConfig) -> list[ReportFigure]
     data, encoded, curve = store.model(version)
     space, box = latent_space(config, restore_model(data), encoded)
     campaign = Campaign(config, space, box, version, "pure")
-    campaign.restore(history.trials, history.told)
+    campaign.restore(history.trials, history.told, history.avoided)
     best = history.incumbent
     if config.trajectories.box is not None:
         return [trace, _parameter_space(campaign, config, history.trials, box, None if best is None else best.z)]
@@ -198,6 +199,7 @@ def _best_trial(store: CampaignStore, config: CampaignConfig, best: Trial | None
                 trial=best.number,
                 objective=best.objective,
                 initial=store.trajectory(first) if first.number != best.number else None,
+                bounds=_bounds(store, config, store.trajectory(best)),
                 initial_trial=first.number if first.number != best.number else None,
                 channels=config.trajectories.channels,
                 unit=config.trajectories.unit,
@@ -218,3 +220,15 @@ def _best_trial(store: CampaignStore, config: CampaignConfig, best: Trial | None
             )
         )
     return figures
+
+
+def _bounds(store: CampaignStore, config: CampaignConfig, trajectory: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+    """Return the lowest and the highest value that the safety envelope allows at each step, each of the trajectory's shape."""
+    if not config.safety.is_bounded:
+        return None
+    signal = store.signal()
+    envelope = Envelope.from_config(config.safety, signal)
+    if envelope is None:
+        return None
+    lower, upper = envelope.limits(signal.times)
+    return lower.reshape(trajectory.shape), upper.reshape(trajectory.shape)

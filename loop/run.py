@@ -15,13 +15,14 @@ from typing import Any
 from .campaign import Campaign
 from .config import CampaignConfig, apply_override, config_from_mapping, load_config
 from .controller import Controller, Observer, StopFlag
-from .errors import StoreError
+from .errors import ConfigError, StoreError
 from .executors.worker import EvaluatorSpec
 from .latent_training import TrainedModel, describe, latent_space, make_model, train
 from .optimizer import environment
 from .protocols import Executor
 from .records import EvaluatorKind, TrajectorySet, Trial
 from .registry import ACQUISITIONS, EXECUTORS, SURROGATES
+from .safety import Envelope
 from .store.campaign_store import CampaignStore
 from .store.history import History
 from .threads import set_model_threads
@@ -72,7 +73,7 @@ def run_campaign(
     watching.stage("loading trajectories")
     trajectories = load_trajectories(config)
     n_latent = require_choices(config, trajectories)
-    spec, kind = evaluator_spec(config)
+    spec, kind = evaluator_spec(config, trajectories=trajectories)
     watching.stage(f"starting {config.executor.name} workers")
     executor = make_executor(config, spec)
     try:
@@ -115,7 +116,7 @@ def open_campaign(
     opened.lock.take().release()  # a campaign that another process drives is refused before any work
     watching.stage("loading trajectories")
     trajectories = opened.trajectories() or load_trajectories(config)
-    spec, kind = evaluator_spec(config)
+    spec, kind = evaluator_spec(config, trajectories=trajectories)
     watching.stage(f"starting {config.executor.name} workers")
     workers = make_executor(config, spec)
     try:
@@ -144,15 +145,35 @@ def require_choices(config: CampaignConfig, trajectories: TrajectorySet) -> int:
     return make_model(config).n_latent or trajectories.values[0].size  # 0: a model that takes trajectories as they are
 
 
-def evaluator_spec(config: CampaignConfig, keep_arrays: bool = True) -> tuple[EvaluatorSpec, EvaluatorKind]:
+def evaluator_spec(
+    config: CampaignConfig, keep_arrays: bool = True, trajectories: TrajectorySet | None = None
+) -> tuple[EvaluatorSpec, EvaluatorKind]:
     """Return the evaluator as it travels to workers, and its kind.
 
+    Args:
+        config: names it.
+        keep_arrays: False leaves a measurement's arrays on the workers.
+        trajectories: what is measured are trajectories like these; needed where the configuration has a safety envelope.
+
     Raises:
-        ConfigError: parameters that it does not take.
+        ConfigError: parameters that it does not take, a metric that it does not measure, trajectories that it cannot apply, an envelope
+            that does not fit them.
     """
     chosen = config.evaluator
-    spec = EvaluatorSpec(chosen.name, chosen.parameters, chosen.timeout, config.executor.threads_per_worker, keep_arrays)
-    return spec, spec.make().kind
+    if trajectories is None and config.safety.is_bounded:
+        raise ConfigError("an evaluator behind a safety envelope needs to know the trajectories; pass them to evaluator_spec")
+    if config.trajectories.box is not None and config.safety.is_bounded:
+        raise ConfigError("safety bounds trajectories over time, and this campaign has none; bound its parameters in trajectories.box")
+    signal = None if trajectories is None else trajectories.signal
+    envelope = None if signal is None else Envelope.from_config(config.safety, signal)
+    spec = EvaluatorSpec(
+        chosen.name, chosen.parameters, chosen.timeout, config.executor.threads_per_worker, keep_arrays, signal=signal, envelope=envelope
+    )
+    made = spec.make()
+    metrics, wanted = getattr(made, "metrics", None), config.objective.metric
+    if metrics is not None and wanted not in metrics:  # an evaluator that cannot say beforehand has no such attribute
+        raise ConfigError(f"objective.metric: evaluator {chosen.name!r} measures no {wanted!r}; known are {', '.join(metrics)}")
+    return spec, made.kind
 
 
 def make_executor(config: CampaignConfig, spec: EvaluatorSpec) -> Executor:
@@ -178,7 +199,7 @@ def _drive(
     try:
         store.append("started", {"budget": budget, "executor": config.executor.name, "workers": executor.n_workers, **_process()})
         try:
-            state = _work(store, config, trajectories, executor, kind, budget, observer, should_stop)
+            state, reason = _work(store, config, trajectories, executor, kind, budget, observer, should_stop)
             store.settle()  # the arrays are whole before the journal says that the campaign has ended
         except KeyboardInterrupt:
             with suppress(StoreError):
@@ -188,7 +209,7 @@ def _drive(
             with suppress(StoreError):
                 store.append("ended", {"state": "failed", "reason": str(error) or type(error).__name__})
             raise
-        store.append("ended", {"state": state, "reason": ""})
+        store.append("ended", {"state": state, "reason": reason})
     finally:
         store.release()
     return store.history
@@ -203,7 +224,8 @@ def _work(
     budget: int,
     observer: Observer,
     should_stop: StopFlag,
-) -> str:
+) -> tuple[str, str]:
+    """Do the work of a session; return how it ended, and why."""
     if not store.history.models:
         _train_first(store, config, trajectories, executor, observer)
     set_model_threads(config.executor.threads_per_worker)  # proposals are the same on every resume only with the same threads
@@ -213,10 +235,11 @@ def _work(
     space, box = latent_space(config, trained.restore(), encoded)
     store.require_arrays(budget, len(box), trajectories)
     store.project(budget)
-    campaign = Campaign(config, space, box, version, kind)
-    campaign.restore(store.history.trials, store.history.told)
+    campaign = Campaign(config, space, box, version, kind, trajectories.signal)
+    campaign.restore(store.history.trials, store.history.told, store.history.avoided)
     observer.stage("measuring")
-    return Controller(campaign, store, executor, config.executor.batch, observer).run(should_stop)
+    controller = Controller(campaign, store, executor, config.executor.batch, observer)
+    return controller.run(should_stop), controller.reason
 
 
 def _train_first(store: CampaignStore, config: CampaignConfig, trajectories: TrajectorySet, executor: Executor, observer: Observer) -> None:

@@ -55,7 +55,15 @@ def load_trajectories(config: CampaignConfig) -> TrajectorySet:
         corners = np.array(list(source.box.values())).T
         return _with_names(corners, np.arange(corners.shape[1], dtype=np.float64), source, source.unit, source.channels)
     assert source.file is not None
-    path = Path(source.file)
+    return read_trajectory_file(Path(source.file), source)
+
+
+def read_trajectory_file(path: Path, source: TrajectoriesConfig) -> TrajectorySet:
+    """Return the trajectories of a file; ``source`` says what the file itself does not.
+
+    Raises:
+        ConfigError: the file is missing or not what it should be.
+    """
     if not path.exists():
         raise ConfigError(f"trajectories.file: there is no {path}")
     readers = {".npy": _read_npy, ".csv": _read_csv, ".zarr": _read_zarr}

@@ -10,7 +10,6 @@ ought to refuse.
 import math
 import pickle
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -61,8 +60,7 @@ class _Suite:
         self.checks: list[Check] = []
 
     def run(self) -> None:
-        if not self._try("can be made and sent to a worker (pickled)", self._pickle):
-            return
+        self._try("what makes it can be sent to a worker (pickled)", self._pickle)
         evaluator = self._made()
         if evaluator is None:
             return
@@ -83,7 +81,9 @@ class _Suite:
         try:
             size = len(pickle.dumps(self.make))
         except Exception as error:
-            raise TypeError(f"{type(error).__name__}: {error}; name it by module and attribute, or define it at a module's level") from error
+            raise TypeError(
+                f"{type(error).__name__}: {error}; name it by module and attribute, or define it at a module's level"
+            ) from error
         return f"{size} bytes"
 
     def _made(self) -> Evaluator | None:
@@ -163,7 +163,7 @@ class _Suite:
         self._try(name, again)
 
     def _refuse(self, evaluator: Evaluator) -> None:
-        """Check that a bad trajectory is an error of that measurement, or a reading that can be told apart, and does no harm to the next."""
+        """Check that a bad trajectory is an error, or a reading that can be told apart, and does no harm to the next."""
         name = "a bad trajectory is an error, or a reading that is not finite"
         if evaluator.kind == "physical":
             self._skip(name, "physical: no bad trajectory is sent")
@@ -254,5 +254,3 @@ def trajectory_for_check(n_steps: int, n_channels: int) -> FloatArray:
     wave = 0.1 * np.sin(2.0 * np.pi * np.arange(n_steps) / (n_steps - 1))
     wave[-1] = 0.0
     return wave if n_channels == 1 else np.tile(wave[:, np.newaxis], (1, n_channels))
-
-

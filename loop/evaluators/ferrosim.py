@@ -71,6 +71,9 @@ class FerroSimEvaluator:
         self._noise = None if noise is None else MeasurementNoise(**noise)
         self._instrument = None if self._noise is None else NoisyInstrument(self._noise, noise_seed)
 
+    metrics = ("curl", "normalized_curl", "polarization_x", "polarization_y")
+    """Names of what it measures, known before the first measurement."""
+
     @property
     def kind(self) -> EvaluatorKind:
         """A simulation may be re-run at will."""

@@ -6,7 +6,7 @@ Answers the question whether one can do better than grid search over, say, coupl
 import numpy as np
 
 from ..records import EvaluatorKind, FloatArray, Measurement
-from .hysteresis import check_names, make_experiment
+from .hysteresis import OBSERVABLES, check_names, make_experiment
 
 
 class FerroSimParametersEvaluator:
@@ -52,6 +52,9 @@ class FerroSimParametersEvaluator:
             defects=defects,
             seed=seed,
         )
+
+    metrics = tuple(OBSERVABLES)
+    """Names of what it measures, known before the first measurement."""
 
     @property
     def kind(self) -> EvaluatorKind:

@@ -6,8 +6,8 @@ A function takes a trajectory (T,) or (T, channels) and returns a number, or a m
         return {"charge": charge, "image": image}   # numbers become metrics, arrays are stored with the trial
 
 A class has `measure`, and what it needs of `kind`, `prepare`, `stop`, `close`, `accept_signal` and `measure_job` (see the protocols); it is
-made with ``arguments``. The module is looked up on Python's path and in the current folder; a name without a colon is that of an entry point
-in the group ``latentloop.evaluators``.
+made with ``arguments``. The module is looked up on Python's path and in the current folder; a name without a colon is that of an entry
+point in the group ``latentloop.evaluators``.
 """
 
 import inspect
@@ -58,12 +58,12 @@ class PythonEvaluator:
             EvaluatorError: it is not configured, and the target cannot be imported to ask it.
         """
         if self._kind is None:
-            said = getattr(self._found(), "kind", "pure")
+            said: Any = getattr(self._found(), "kind", "pure")
             if isinstance(said, property):  # what it says may depend on its arguments
                 said = self._made().kind
             if said not in ("pure", "physical"):
                 raise EvaluatorError(f"evaluator {self.target} says its kind is {said!r}; it must be 'pure' or 'physical'")
-            self._kind = said
+            self._kind = "physical" if said == "physical" else "pure"
         return self._kind
 
     def accept_signal(self, signal: Signal) -> None:
@@ -84,7 +84,9 @@ class PythonEvaluator:
             return
         made = self._made() if inspect.isclass(found) else found
         if not callable(getattr(made, "measure", None)):
-            raise EvaluatorError(f"evaluator {self.target} is a {type(made).__name__}; it must be a function of a trajectory, or have `measure`")
+            raise EvaluatorError(
+                f"evaluator {self.target} is a {type(made).__name__}; it must be a function of a trajectory, or have `measure`"
+            )
         if self._signal is not None and callable(getattr(made, "accept_signal", None)):
             made.accept_signal(self._signal)
         if callable(getattr(made, "prepare", None)):
@@ -131,7 +133,8 @@ class PythonEvaluator:
             for name in attribute.split("."):
                 found = getattr(found, name)
         except Exception as error:
-            raise EvaluatorError(f"evaluator {self.target}: {type(error).__name__}: {error}") from error
+            hint = f"; looked on Python's path and in {Path.cwd()}" if isinstance(error, ModuleNotFoundError) else ""
+            raise EvaluatorError(f"evaluator {self.target}: {type(error).__name__}: {error}{hint}") from error
         return found
 
     def _made(self) -> Any:

@@ -40,9 +40,10 @@ class _WorkerActor:
         self._worker = Worker(self._spec, self._name)
         return os.getpid()
 
-    def measure(self, trials: Sequence[int], trajectories: FloatArray) -> list[Outcome]:
+    def measure(self, marks: Sequence[tuple[int, str, str]], trajectories: FloatArray) -> list[Outcome]:
         assert self._worker is not None
-        return self._worker.measure([Job(trial, trajectory) for trial, trajectory in zip(trials, trajectories, strict=True)])
+        jobs = [Job(trial, trajectory, envelope, key) for (trial, envelope, key), trajectory in zip(marks, trajectories, strict=True)]
+        return self._worker.measure(jobs)
 
 
 class _TaskActor:
@@ -194,7 +195,8 @@ class RayExecutor:
         while self._queue and self._idle:
             jobs = self._queue.popleft()
             worker = self._idle.popleft()
-            call = self._actors[worker].measure.remote([job.trial for job in jobs], np.stack([job.trajectory for job in jobs]))
+            marks = [(job.trial, job.envelope, job.key) for job in jobs]
+            call = self._actors[worker].measure.remote(marks, np.stack([job.trajectory for job in jobs]))
             self._calls[call] = _Call(worker, jobs, monotonic())
 
     def _collect(self, reference: Any) -> list[Outcome]:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, EvaluatorError
-from ..protocols import BatchEvaluator, Evaluator
-from ..records import Failure, Job, Measurement, Outcome, as_array, as_number, require_free_name, require_storable
+from ..errors import ConfigError, EvaluatorError, UnknownOutcomeError
+from ..protocols import BatchEvaluator, Evaluator, JobEvaluator, SignalEvaluator, StoppableEvaluator
+from ..records import Failure, Job, Measurement, Outcome, Signal, as_array, as_number, require_free_name, require_storable
 from ..registry import EVALUATORS
+from ..safety import Envelope
 from ..threads import limit_threads
 
 
@@ -27,6 +28,10 @@ class EvaluatorSpec:
     n_threads: int = 1
     keep_arrays: bool = True
     """False leaves a measurement's arrays on the worker (a ground truth needs the numbers alone)."""
+    signal: Signal | None = None
+    """What the trajectories' numbers mean; None where nobody asks."""
+    envelope: Envelope | None = None
+    """What a trajectory must stay in; checked once more right before it is fired. Needs `signal`."""
     search_path: tuple[str, ...] = field(default_factory=lambda: tuple(dict.fromkeys((str(Path.cwd()), *filter(None, sys.path)))))
     """Folders in which a user's own modules are looked up."""
 
@@ -34,7 +39,23 @@ class EvaluatorSpec:
         """Return the evaluator, not prepared yet; raises ConfigError for parameters that it does not take."""
         sys.path.extend(folder for folder in self.search_path if folder not in sys.path)
         evaluator: Evaluator = EVALUATORS.create(self.name, self.parameters)
+        if self.signal is not None and isinstance(evaluator, SignalEvaluator):
+            evaluator.accept_signal(self.signal)
         return evaluator
+
+    def refusal(self, job: Job) -> str:
+        """Return why a job must not be fired; empty when it may.
+
+        The trajectory must lie in this worker's envelope, and that must be the one that the trial was armed for.
+        """
+        if self.envelope is None:
+            return f"it was armed for the envelope {job.envelope[:12]}, and this worker has none" if job.envelope else ""
+        if self.signal is None:
+            return "this worker has a safety envelope and does not know the times of the steps"
+        if job.envelope != self.envelope.hash:
+            return f"it was armed for the envelope {job.envelope[:12] or 'none'}, and this worker has {self.envelope.hash[:12]}"
+        violation = self.envelope.check(np.asarray(job.trajectory, dtype=np.float64), self.signal.times)
+        return "" if violation is None else violation.sentence
 
 
 class Worker:
@@ -61,7 +82,25 @@ class Worker:
             raise EvaluatorError(f"evaluator {spec.name!r} cannot be prepared: {type(error).__name__}: {error}") from error
 
     def measure(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Measure the jobs; side by side where the evaluator can, one by one when that fails."""
+        """Measure the jobs; side by side where the evaluator can, one by one when that fails. What must not be fired comes back refused."""
+        refused = {job.trial: reason for job in jobs if (reason := self.spec.refusal(job))}
+        if refused:
+            outcomes = [
+                Outcome(trial, Failure(f"not fired: {reason}", is_refused=True), 0.0, self.name) for trial, reason in refused.items()
+            ]
+            return outcomes + self._measure([job for job in jobs if job.trial not in refused])
+        return self._measure(jobs)
+
+    def stop(self) -> None:
+        """Have the evaluator bring what it drives to rest, where it can."""
+        if isinstance(self.evaluator, StoppableEvaluator):
+            self.evaluator.stop()
+
+    def close(self) -> None:
+        """Release the evaluator."""
+        self.evaluator.close()
+
+    def _measure(self, jobs: Sequence[Job]) -> list[Outcome]:
         if len(jobs) > 1 and isinstance(self.evaluator, BatchEvaluator):
             start = perf_counter()
             try:
@@ -74,15 +113,16 @@ class Worker:
             return [Outcome(job.trial, result, seconds, self.name) for job, result in zip(jobs, results, strict=True)]
         return [self._measure_one(job) for job in jobs]
 
-    def close(self) -> None:
-        """Release the evaluator."""
-        self.evaluator.close()
-
     def _measure_one(self, job: Job) -> Outcome:
         start = perf_counter()
         result: Measurement | Failure
         try:
-            result = self._checked(self.evaluator.measure(job.trajectory))
+            if isinstance(self.evaluator, JobEvaluator):
+                result = self._checked(self.evaluator.measure_job(job))
+            else:
+                result = self._checked(self.evaluator.measure(job.trajectory))
+        except UnknownOutcomeError as error:
+            result = Failure(str(error), is_unknown=True)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an experiment that fails is a value, also one that calls sys.exit
             result = Failure(f"{type(error).__name__}: {error}")
         return Outcome(job.trial, result, perf_counter() - start, self.name)

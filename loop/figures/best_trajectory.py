@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..records import FloatArray
-from .theme import COLORWAY, GREY, INCUMBENT, axis_title, new_figure, plain, say
+from .theme import AMBER, COLORWAY, GREY, INCUMBENT, axis_title, new_figure, plain, say
 from .thinning import thinned_rows
 
 
@@ -19,6 +19,7 @@ def draw_best_trajectory(
     initial: FloatArray | None = None,
     initial_trial: int | None = None,
     envelope: tuple[FloatArray, FloatArray] | None = None,
+    bounds: tuple[FloatArray, FloatArray] | None = None,
     channels: Sequence[str] = (),
     unit: str = "",
     time_unit: str = "",
@@ -34,6 +35,8 @@ def draw_best_trajectory(
         initial: trajectory of the best initial trial, for contrast; shape as ``trajectory``.
         initial_trial: its number.
         envelope: lowest and highest value of the training data at each step, each of the shape of ``trajectory``.
+        bounds: lowest and highest value that the safety envelope allows at each step, each of the shape of ``trajectory``; infinite
+            where it allows any.
         channels: names of the channels; one name labels the axis, more label the lines.
         unit: unit of the values, for example "Ec".
         time_unit: unit of ``times``.
@@ -57,6 +60,11 @@ def draw_best_trajectory(
         lower, upper = (_like(side, best, "envelope") for side in envelope)
         for k in range(n_channels):
             _add_band(figure, clock[rows], lower[rows, k], upper[rows, k], n_channels, names[k], colours[k])
+    if bounds is not None:
+        lowest, highest = (_like(side, best, "safety envelope") for side in bounds)
+        for k in range(n_channels):
+            name = "safety envelope" if n_channels == 1 else f"{names[k]}, safety envelope"
+            _add_bounds(figure, clock[rows], lowest[rows, k], highest[rows, k], name, AMBER if n_channels == 1 else colours[k])
     if initial is not None:
         contrast = _like(initial, best, "initial trajectory")
         label = "best initial trial" + (f" ({initial_trial})" if initial_trial is not None else "")
@@ -111,3 +119,21 @@ def _add_band(figure: go.Figure, clock: FloatArray, lower: FloatArray, upper: Fl
         name="range of the training data" if n_channels == 1 else f"{name}, range of the training data",
         hoverinfo="skip",
     )
+
+
+def _add_bounds(figure: go.Figure, clock: FloatArray, lowest: FloatArray, highest: FloatArray, name: str, colour: str) -> None:
+    """Draw what the safety envelope allows as two thin lines, with gaps where it allows any value."""
+    is_first = True
+    for side in (highest, lowest):
+        if np.isfinite(side).any():
+            figure.add_scatter(
+                x=clock,
+                y=np.where(np.isfinite(side), side, np.nan),
+                mode="lines",
+                name=name,
+                legendgroup=name,
+                showlegend=is_first,
+                line={"color": colour, "width": 1.2, "dash": "dash"},
+                hovertemplate=f"{name}: %{{y:.5g}}<extra></extra>",
+            )
+            is_first = False

@@ -22,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import StoreError
-from ..records import FloatArray, TrajectorySet, Trial
+from ..records import FloatArray, Signal, TrajectorySet, Trial, TrialState
 from .history import History
+from .inbox import Command, Inbox
 from .journal import Event, Journal, Lock
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class CampaignStore:
         self.path = path
         self.journal = Journal(path / "journal")
         self.lock = Lock(path / "journal" / "lock")
+        self.inbox = Inbox(path / "journal" / "inbox")
         self._history = History()
         self._projection: Projection | None = None
 
@@ -158,6 +160,32 @@ class CampaignStore:
         self._history.apply(event)
         return event
 
+    def obey(self) -> list[int]:
+        """Journal what operators have left in the inbox; return the numbers of the trials that it vetoes.
+
+        A command that cannot be obeyed (no such trial, not held any more) is journalled as ``ignored``, with why.
+        """
+        vetoed: list[int] = []
+        for name, command in self.inbox.waiting():
+            if name not in self._history.commands:
+                vetoed += self.decide(command, name)
+            self.inbox.remove(name)
+        return vetoed
+
+    def decide(self, command: Command | None, name: str = "") -> list[int]:
+        """Journal one command; return the numbers of the trials that it vetoes."""
+        if command is None:
+            self.append("ignored", {"command": name, "reason": "the file is not a command"})
+            return []
+        trials, number = self._history.trials, command.trial
+        facts = {"command": name, "trial": number, "who": command.who, "reason": command.reason}
+        if not 0 <= number < len(trials) or trials[number].state is not TrialState.HELD:
+            found = trials[number].state.word if 0 <= number < len(trials) else "not there"
+            self.append("ignored", {**facts, "decision": command.decision, "reason": f"trial {number} is {found}, not held"})
+            return []
+        self.append("approved" if command.decision == "approve" else "vetoed", facts)
+        return [number] if command.decision == "veto" else []
+
     def publish(self, trial: int) -> None:
         """Show a trial, as the history knows it, in the live arrays."""
         if self._projection is not None:
@@ -256,6 +284,13 @@ class CampaignStore:
         """Return the time of each step of a trajectory, shape (T,)."""
         with self._reading("times") as root:
             return np.asarray(root["trials/time"][:], dtype=np.float64)
+
+    def signal(self) -> Signal:
+        """Return what the trajectories' numbers mean."""
+        times = self.times()
+        with self._reading("units") as root:
+            attributes, unit = root["trials/trajectory"].attrs, root["trials/time"].attrs["unit"]
+            return Signal(times, attributes["unit"], unit, tuple(attributes["channels"]))
 
     def trajectory(self, trial: Trial) -> FloatArray:
         """Return a trial's trajectory, shape (T,) or (T, channels).

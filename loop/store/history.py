@@ -3,6 +3,7 @@
 A fold over events, without Zarr: `latentloop status` needs nothing else, and a resumed campaign starts from it.
 """
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from ..records import Goal, Incumbent, Trial, TrialState
 from .journal import Event
 
 _FINISHING = {state.word: state for state in (TrialState.FAILED, TrialState.QUARANTINED, TrialState.UNKNOWN, TrialState.REFUSED)}
+_AVOIDED = (TrialState.FAILED, TrialState.QUARANTINED, TrialState.REFUSED, TrialState.VETOED)
 
 
 @dataclass(slots=True)
@@ -29,6 +31,12 @@ class History:
     trials: list[Trial] = field(default_factory=list)
     told: list[int] = field(default_factory=list)
     """Numbers of the completed trials in the order in which they were told to the optimizer."""
+    avoided: list[int] = field(default_factory=list)
+    """Numbers of the trials that gave nothing to learn from, in the order in which the optimizer was told so."""
+    approved: set[int] = field(default_factory=set)
+    """Numbers of the held trials that an operator has approved and that are not armed yet."""
+    commands: set[str] = field(default_factory=set)
+    """Names of the operators' commands that have been journalled."""
     models: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     """Latent-model versions, with what the journal knows of each."""
     last_session: str = ""
@@ -45,6 +53,8 @@ class History:
             raise JournalError(f"event {event.number} follows event {self.n_events - 1}")
         self.n_events += 1
         data = event.data
+        if data.get("command"):
+            self.commands.add(data["command"])
         match event.kind:
             case "created":
                 self.configuration, self.environment, self.created_at = data["configuration"], data["environment"], event.time
@@ -57,6 +67,16 @@ class History:
                 self.models[data["version"]] = data
             case "armed":
                 self._arm(event)
+            case "held":
+                self._add(event, TrialState.HELD)
+            case "approved":
+                self._held(event)
+                self.approved.add(data["trial"])
+            case "vetoed":
+                self._veto(event)
+            case "refused" if data["trial"] == len(self.trials):  # before it was armed; one that the worker refused is finished below
+                self._add(event, TrialState.REFUSED)
+                self.avoided.append(data["trial"])
             case "completed":
                 self._finish(event, TrialState.COMPLETED)
                 self.told.append(data["trial"])
@@ -83,12 +103,22 @@ class History:
         best = (max if self.goal == "maximize" else min)(completed, key=lambda trial: trial.objective)
         return Incumbent(best.number, best.z, best.objective)
 
+    @property
+    def identity(self) -> str:
+        """Names the campaign among all others."""
+        mark = f"{self.configuration['name']} {self.created_at!r}"
+        return hashlib.sha256(mark.encode()).hexdigest()[:16]
+
     def counts(self) -> dict[str, int]:
         """Return the number of trials in each state that occurs, by the state's word."""
         counts: dict[str, int] = {}
         for trial in self.trials:
             counts[trial.state.word] = counts.get(trial.state.word, 0) + 1
         return counts
+
+    def seconds_until(self, now: float) -> float:
+        """Return the time spent in sessions until ``now`` (POSIX), the open one included; for a campaign that is being driven."""
+        return self.seconds + (0.0 if math.isnan(self._since) else max(0.0, now - self._since))
 
     def state(self, is_driven: bool) -> str:
         """Return running, paused, interrupted, finished or failed.
@@ -101,20 +131,48 @@ class History:
         return "interrupted" if self.last_session in ("", "open") else self.last_session
 
     def _arm(self, event: Event) -> None:
+        """Take a trial as armed: a new one, or one that was held."""
+        wanted = event.data["trial"]
+        if wanted == len(self.trials):
+            self._add(event, TrialState.ARMED)
+            return
+        held = self._held(event)
+        self.approved.discard(wanted)
+        self.trials[wanted] = replace(held, state=TrialState.ARMED, armed_at=event.time, envelope=event.data.get("envelope", ""))
+
+    def _veto(self, event: Event) -> None:
+        wanted = event.data["trial"]
+        self.trials[wanted] = replace(self._held(event), state=TrialState.VETOED, reason=event.data["reason"], finished_at=event.time)
+        self.approved.discard(wanted)
+        self.avoided.append(wanted)
+
+    def _held(self, event: Event) -> Trial:
+        """Return the held trial that an event is about."""
+        wanted = int(event.data["trial"])
+        if not 0 <= wanted < len(self.trials) or self.trials[wanted].state is not TrialState.HELD:
+            raise JournalError(f"event {event.number} says trial {wanted} is {event.kind}, but that trial was not held")
+        return self.trials[wanted]
+
+    def _add(self, event: Event, state: TrialState) -> None:
+        """Take up a new trial."""
         data = event.data
         if data["trial"] != len(self.trials):
-            raise JournalError(f"event {event.number} arms trial {data['trial']}, but trial {len(self.trials)} is next")
+            raise JournalError(f"event {event.number} is about trial {data['trial']}, but trial {len(self.trials)} is next")
         self.trials.append(
             Trial(
                 number=data["trial"],
-                state=TrialState.ARMED,
+                state=state,
                 z=np.array(data["z"], dtype=np.float64),
                 acquisition=data["acquisition"],
                 acquisition_value=number(data["acquisition_value"]),
                 distance=number(data["distance"]),
                 consistency=number(data["consistency"]),
                 model_version=data["model_version"],
-                armed_at=event.time,
+                armed_at=event.time if state is TrialState.ARMED else math.nan,
+                reason=data.get("reason", ""),
+                finished_at=event.time if state is TrialState.REFUSED else math.nan,
+                envelope=data.get("envelope", ""),
+                is_projected=data.get("is_projected", False),
             )
         )
 
@@ -133,6 +191,8 @@ class History:
             seconds=number(data["seconds"]),
             worker=data["worker"],
         )
+        if state in _AVOIDED:
+            self.avoided.append(data["trial"])
 
 
 def fold(events: Iterable[Event]) -> History:

@@ -6,27 +6,50 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .base import Acquisition, Observed, Proposal
     from .domains import Box, CandidateSet
+    from .epsilon_greedy import EpsilonGreedy
+    from .joint_entropy import JointEntropy
+    from .knowledge_gradient import KnowledgeGradient
     from .log_ei import LogEI
+    from .max_value_entropy import Gibbon, MaxValueEntropy
     from .max_variance import MaxVariance
+    from .mean_plus_sigma import MeanPlusSigma
+    from .monte_carlo import LogNEI, QLogEI, QLogNEI
     from .names import ACQUISITIONS
     from .portfolio import Portfolio
+    from .posterior_mean import PosteriorMean
+    from .probability_of_improvement import ProbabilityOfImprovement
     from .random import Random
+    from .sobol import Sobol
     from .thompson import Thompson
     from .ucb import UCB
+    from .ucb_schedule import UCBSchedule
 
 _HOMES = {
     "ACQUISITIONS": "names",
     "Acquisition": "base",
     "Box": "domains",
     "CandidateSet": "domains",
+    "EpsilonGreedy": "epsilon_greedy",
+    "Gibbon": "max_value_entropy",
+    "JointEntropy": "joint_entropy",
+    "KnowledgeGradient": "knowledge_gradient",
     "LogEI": "log_ei",
+    "LogNEI": "monte_carlo",
+    "MaxValueEntropy": "max_value_entropy",
     "MaxVariance": "max_variance",
+    "MeanPlusSigma": "mean_plus_sigma",
     "Observed": "base",
     "Portfolio": "portfolio",
+    "PosteriorMean": "posterior_mean",
+    "ProbabilityOfImprovement": "probability_of_improvement",
     "Proposal": "base",
+    "QLogEI": "monte_carlo",
+    "QLogNEI": "monte_carlo",
     "Random": "random",
+    "Sobol": "sobol",
     "Thompson": "thompson",
     "UCB": "ucb",
+    "UCBSchedule": "ucb_schedule",
 }
 """Public name -> the module it lives in; loaded on first use."""
 
@@ -36,13 +59,26 @@ __all__ = [
     "Acquisition",
     "Box",
     "CandidateSet",
+    "EpsilonGreedy",
+    "Gibbon",
+    "JointEntropy",
+    "KnowledgeGradient",
     "LogEI",
+    "LogNEI",
+    "MaxValueEntropy",
     "MaxVariance",
+    "MeanPlusSigma",
     "Observed",
     "Portfolio",
+    "PosteriorMean",
+    "ProbabilityOfImprovement",
     "Proposal",
+    "QLogEI",
+    "QLogNEI",
     "Random",
+    "Sobol",
     "Thompson",
+    "UCBSchedule",
 ]
 
 

@@ -61,6 +61,9 @@ class Acquisition(ABC):
     needs_surrogate: ClassVar[bool] = True
     """Whether `propose` needs a fitted surrogate."""
 
+    integrates_pending: ClassVar[bool] = False
+    """Whether it averages over what pending points may bring by itself; the surrogate then has seen the measured points only."""
+
     def propose(
         self,
         surrogate: Surrogate | None,
@@ -98,14 +101,14 @@ class Acquisition(ABC):
         if self.needs_surrogate:
             if surrogate is None or surrogate.n_observations == 0:
                 raise NotFittedError(f"acquisition {self.name!r} needs a surrogate with observations; measure initial points first")
-            if len(waiting):
+            if len(waiting) and not self.integrates_pending:
                 surrogate = surrogate.condition(waiting)
         choices: list[Choice] = []
         for turn in range(q):
             choice = self.next_point(surrogate, domain, taken, best_first, generator)
             choices.append(choice)
             taken = np.vstack([taken, choice.point[None]])
-            if self.needs_surrogate and surrogate is not None and turn + 1 < q:
+            if self.needs_surrogate and surrogate is not None and turn + 1 < q and not self.integrates_pending:
                 surrogate = surrogate.condition(choice.point[None])
         indices = [choice.index for choice in choices if choice.index is not None]
         return Proposal(
@@ -123,7 +126,7 @@ class Acquisition(ABC):
         Args:
             surrogate: Conditioned on everything pending and chosen; None only where `needs_surrogate` is false.
             domain: Where to look.
-            taken: Points (n, d) measured, pending or chosen, which must not be returned.
+            taken: Points (n, d) measured, pending or chosen, in this order, which must not be returned.
             best_first: Measured points (m, d), the best one first.
             generator: Source of randomness.
         """

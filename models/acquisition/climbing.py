@@ -68,7 +68,13 @@ def climb(function: ValueAndGradient, starts: Array, max_iterations: int) -> Arr
     return x
 
 
-def _update(curvature: Array, fresh: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", rows: "np.ndarray[tuple[int, ...], np.dtype[np.intp]]", move: Array, change: Array) -> None:
+def _update(
+    curvature: Array,
+    fresh: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]",
+    rows: "np.ndarray[tuple[int, ...], np.dtype[np.intp]]",
+    move: Array,
+    change: Array,
+) -> None:
     """BFGS for the climbs `rows` that bent downwards along their moves (r, d), their gradients falling by `change` (r, d)."""
     bend = np.einsum("ki,ki->k", move, change)
     size = np.einsum("ki,ki->k", change, change)

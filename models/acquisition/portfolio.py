@@ -1,48 +1,75 @@
-"""Explore globally and exploit locally, in turns."""
+"""Two rules in turns: exploration of the whole box, and search close to the incumbent with a model of its own.
+
+    odd turns    log EI of a Gaussian process learned from the k observations nearest to the incumbent, in the box that they span around it,
+    even turns   mean + sqrt(beta_t) sigma of the surrogate, with Kandasamy's weight.
+
+One process with one set of length scales has to serve smooth plains and narrow peaks: fitted to the plains it stays away from the peak
+it has found, fitted to the peak it knows nothing of the plains. The local model shrinks with its observations and follows the objective
+down to any scale, and the global rule never gathers at the incumbent. A local turn whose expected improvement has become negligible is
+given to exploration, so that it resumes once the incumbent's neighbourhood is known. Whose turn it is follows from the number of points.
+
+Sources: Eriksson, Pearce, Gardner, Turner and Poloczek 2019 (local models), 10.48550/arXiv.1910.01739; Hoffman, Brochu and de Freitas 2011
+(portfolios), 10.48550/arXiv.1009.5419; Kandasamy, Schneider and Poczos 2015, 10.48550/arXiv.1503.01673.
+"""
 
 import math
 from typing import ClassVar, Final
 
 import numpy as np
 
+from ..errors import NotFittedError, ParameterError
 from ..surrogates.base import Array, Surrogate
+from ..surrogates.gaussian_process import GaussianProcess
 from .base import Acquisition
 from .domains import Box, Domain
 from .log_ei import LogEI
 from .maximization import Choice
-from .ucb import UCB
+from .ucb_schedule import UCBSchedule
 
-NEAR_A=5; NEAR_B=5; GLOBAL="log_ei"; BETA=4.0; PERIOD=2; MINW=1e-5; START=0; NEGLIGIBLE=1e-12
-WIDE=1.0;PATTERN="LE";FALL="E";MODEST=1e-3
+NEAREST: Final = (5, 5)
+"""The local model learns from a d + b observations, for (a, b)."""
+NARROWEST: Final = 1e-5
+"""Smallest half-width of the local box, as a share of the whole one."""
+
 
 class Portfolio(Acquisition):
+    """Scheduled upper confidence bound and local log expected improvement in turns.
+
+    Over fixed candidates, or with a surrogate that makes no local model, it is the former alone.
+
+    Args:
+        negligible: Expected improvement, as a share of the range of the values, below which a local turn is given up.
+    """
+
     name: ClassVar[str] = "portfolio"
 
-    def next_point(self, surrogate, domain, taken, best_first, generator):
-        n = len(taken); d=domain.n_dimensions
-        k = NEAR_A * d + NEAR_B
-        turn = PATTERN[n % len(PATTERN)]
-        if turn in "Ll":
-            choice = None
-            if isinstance(domain, Box) and hasattr(surrogate, "restricted") and len(best_first):
-                choice = self._local(surrogate, domain, taken, best_first, generator, min(k, len(taken)), NEGLIGIBLE if turn=="L" else MODEST)
-            if choice is not None:
-                return choice
-            turn = FALL
-        if turn == "V":
-            from .max_variance import MaxVariance
-            return MaxVariance().next_point(surrogate, domain, taken, best_first, generator)
-        return (LogEI() if turn=="E" else UCB(BETA)).next_point(surrogate, domain, taken, best_first, generator)
+    def __init__(self, negligible: float = 1e-4) -> None:
+        if not 0 <= negligible < 1:
+            raise ParameterError(f"negligible is {negligible}; give a share from 0 to below 1")
+        self.negligible = negligible
+        self._explore = UCBSchedule("kandasamy")
+        self._exploit = LogEI()
 
-    def _local(self, surrogate, domain, taken, best_first, generator, k, threshold):
+    def next_point(
+        self, surrogate: Surrogate | None, domain: Domain, taken: Array, best_first: Array, generator: np.random.Generator
+    ) -> Choice:
+        """See `Acquisition.next_point`."""
+        if surrogate is None:
+            raise NotFittedError(f"acquisition {self.name!r} needs a surrogate with observations; measure initial points first")
+        if len(taken) % 2 and len(best_first) and isinstance(domain, Box) and isinstance(surrogate, GaussianProcess):
+            choice = self._near_incumbent(surrogate, domain, taken, best_first, generator)
+            values = surrogate.posterior(surrogate.points).mean
+            if choice.value > math.log(max(self.negligible * float(np.ptp(values)), np.finfo(np.float64).tiny)):
+                return choice
+        return self._explore.next_point(surrogate, domain, taken, best_first, generator)
+
+    def _near_incumbent(
+        self, surrogate: GaussianProcess, domain: Box, taken: Array, best_first: Array, generator: np.random.Generator
+    ) -> Choice:
         centre = domain.to_unit(best_first[:1])[0]
-        u = domain.to_unit(surrogate.points)
-        gap = np.abs(u - centre)
-        rows = np.sort(np.argsort(gap.max(axis=1), kind="stable")[:k])
-        half = np.maximum(WIDE*gap[rows].max(axis=0), MINW)
-        low, high = np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
-        box = Box(np.clip(np.column_stack([domain.low + low*domain.edge, domain.low + high*domain.edge]), domain.bounds[:,:1], domain.bounds[:,1:]))
-        local = surrogate.restricted(box.bounds, rows)
-        choice= LogEI().next_point(local, box, taken, best_first, generator)
-        spread = float(np.ptp(surrogate.posterior(surrogate.points).mean))
-        return choice if choice.value > math.log(threshold*max(spread,1e-300)) else None
+        gap = np.abs(domain.to_unit(surrogate.points) - centre)
+        rows = np.sort(np.argsort(gap.max(axis=1), kind="stable")[: NEAREST[0] * domain.n_dimensions + NEAREST[1]])
+        half = np.maximum(gap[rows].max(axis=0), NARROWEST)
+        corners = domain.from_unit(np.clip([centre - half, centre + half], 0.0, 1.0))
+        local = surrogate.restricted(corners.T, rows)
+        return self._exploit.next_point(local, Box(corners.T), taken, best_first, generator)

@@ -150,6 +150,11 @@ class GaussianProcess:
         local.fit(self._low + self._u[chosen] * self._edge, self._centre + self._unit * self._y[chosen], known)
         return local
 
+    def to_unit(self, x: ArrayLike) -> Array:
+        """Points (m, d) of the box as points of the unit cube, in which `to_botorch` works."""
+        unit: Array = (self._checked_points(x) - self._low) / self._edge
+        return unit
+
     @property
     def points(self) -> Array:
         """Points (n, d) observed, those conditioned on included."""
@@ -232,17 +237,23 @@ class GaussianProcess:
             warnings.simplefilter("ignore", DeprecationWarning)
             from botorch.models import SingleTaskGP
             from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
+            from gpytorch.kernels import ScaleKernel
+            from gpytorch.settings import min_fixed_noise
 
         learned = self._learned()
-        covariance = get_covar_module_with_dim_scaled_prior(self._u.shape[1], use_rbf_kernel=self.kernel == "rbf")
-        model = SingleTaskGP(
-            torch.from_numpy(self._u),
-            torch.from_numpy(self._y)[:, None],
-            torch.from_numpy(learned.noise)[:, None],
-            covar_module=covariance,
-            outcome_transform=None,
-        )
-        model.covar_module.lengthscale = torch.from_numpy(learned.lengthscale)
+        covariance = ScaleKernel(get_covar_module_with_dim_scaled_prior(self._u.shape[1], use_rbf_kernel=self.kernel == "rbf"))
+        with min_fixed_noise(double_value=FIXED_NOISE_FLOOR):
+            model = SingleTaskGP(
+                torch.from_numpy(self._u),
+                torch.from_numpy(self._y)[:, None],
+                torch.from_numpy(learned.noise)[:, None],
+                covar_module=covariance,
+                outcome_transform=None,
+            )
+        # The kernel's own bound on length scales is not ours.
+        model.covar_module.base_kernel.raw_lengthscale_constraint.lower_bound.fill_(0.0)
+        model.covar_module.base_kernel.lengthscale = torch.from_numpy(learned.lengthscale)
+        model.covar_module.outputscale = learned.scale
         model.mean_module.constant = learned.mean
         model.eval()
         return model

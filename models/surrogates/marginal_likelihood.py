@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve, cholesky
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
@@ -33,14 +34,14 @@ from .kernels import Kernel, squared_distances
 
 FIXED_NOISE_FLOOR: Final = 1e-8
 """Smallest noise variance, as a share of the variance of y; below it a Cholesky factor of near-duplicates loses its digits."""
-LENGTHSCALE_LIMITS: Final = (2.5e-2, 1e3)
+LENGTHSCALE_LIMITS: Final = (5e-2, 1e3)
 SCALE_LIMITS: Final = (1e-3, 1e5)
 NOISE_LIMITS: Final = (FIXED_NOISE_FLOOR, 1e2)
-LENGTHSCALE_MEDIAN: Final = 0.5
+LENGTHSCALE_MEDIAN: Final = 0.25
 """Median of the common length scale for one dimension, in units of the box's edge; it grows with the root of the dimensions."""
-COMMON_SPREAD: Final = 1.0
+COMMON_SPREAD: Final = 0.7
 """Standard deviation of the logarithm of the common length scale."""
-APART_SPREAD: Final = 0.7
+APART_SPREAD: Final = 0.3
 """Standard deviation of each log length scale around the common one."""
 SCALE_PRIOR: Final = (0.5, 1.5)
 """Mean and standard deviation of the log output variance."""
@@ -196,16 +197,17 @@ def _climb(kernel: Kernel, u: Array, y: Array, noise: Array | None, start: Array
     return float(found.fun) * n, np.asarray(found.x, dtype=np.float64)  # type: ignore[attr-defined]
 
 
-def _part(y: Array) -> Array:
+def _part(y: Array) -> NDArray[np.int64]:
     """Rows to fit first: all, or of many the best ones and an even choice of the others."""
     n = len(y)
     if n <= COARSE:
         return np.arange(n)
     best = np.argsort(-y, kind="stable")[: COARSE // 3]
-    return np.unique(np.concatenate([best, np.linspace(0, n - 1, COARSE - len(best)).astype(np.int64)]))
+    chosen: NDArray[np.int64] = np.unique(np.concatenate([best, np.linspace(0, n - 1, COARSE - len(best)).astype(np.int64)]))
+    return chosen
 
 
-def _rows(noise: Array | None, part: Array) -> Array | None:
+def _rows(noise: Array | None, part: NDArray[np.int64]) -> Array | None:
     return None if noise is None else noise[part]
 
 

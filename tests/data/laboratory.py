@@ -114,3 +114,50 @@ def fail(sentence, progress=None):
     from latentloop.loop.errors import ConfigError
 
     raise ConfigError(sentence)
+
+
+class Device:
+    """An instrument as a class: it must be prepared, counts what it fires, and comes to rest."""
+
+    kind = "physical"
+
+    def __init__(self, gain=1.0):
+        self.gain = gain
+        self.is_open = False
+        self.n_fired = 0
+
+    def accept_signal(self, signal):
+        self.unit = signal.unit
+
+    def prepare(self):
+        self.is_open = True
+
+    def measure(self, trajectory):
+        if not self.is_open:
+            raise RuntimeError("the device is closed")
+        self.n_fired += 1
+        return {"objective": self.gain * smooth(trajectory), "fired": self.n_fired, "line": trajectory[:5] * self.gain}
+
+    def stop(self):
+        self.is_resting = True
+
+    def close(self):
+        self.is_open = False
+
+
+class PureDevice(Device):
+    """The same, as a simulation; it forgets how often it was asked."""
+
+    kind = "pure"
+
+    def measure(self, trajectory):
+        if not np.isfinite(trajectory).all():
+            raise ValueError("the trajectory is not finite")
+        return {**super().measure(trajectory), "fired": 0}
+
+
+class Undecided:
+    kind = "sometimes"
+
+    def measure(self, trajectory):
+        return 1.0

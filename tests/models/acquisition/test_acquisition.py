@@ -1,5 +1,7 @@
 """What holds for every acquisition function."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from latentloop.models.acquisition import ACQUISITIONS, UCB, Box, CandidateSet, 
 from latentloop.models.surrogates import GaussianProcess
 
 BOX = np.array([[-5.0, 10.0], [0.0, 15.0]])
-ALL = [LogEI, MaxVariance, Random, Thompson, UCB]
+ALL = [getattr(import_module(home.partition(":")[0]), home.partition(":")[2]) for home in ACQUISITIONS.values()]
 
 
 def branin(x: np.ndarray) -> np.ndarray:
@@ -36,12 +38,9 @@ def acquisition(request):
 
 
 def test_the_names_lead_to_the_classes():
-    from importlib import import_module
-
     for name, home in ACQUISITIONS.items():
         module, _, kind = home.partition(":")
         assert getattr(import_module(module), kind).name == name
-    assert sorted(ACQUISITIONS) == sorted(kind.name for kind in ALL)
 
 
 def test_a_batch_is_inside_the_box_and_distinct(acquisition):

@@ -4,11 +4,32 @@ import math
 
 import numpy as np
 import pytest
-from latentloop.models.acquisition import UCB, MaxVariance, Observed, Thompson
+from latentloop.models.acquisition import (
+    UCB,
+    EpsilonGreedy,
+    Gibbon,
+    JointEntropy,
+    LogNEI,
+    MaxValueEntropy,
+    MaxVariance,
+    MeanPlusSigma,
+    Observed,
+    PosteriorMean,
+    ProbabilityOfImprovement,
+    QLogEI,
+    QLogNEI,
+    Sobol,
+    Thompson,
+    UCBSchedule,
+)
+from latentloop.models.acquisition.joint_entropy import JointEntropyScore
+from latentloop.models.acquisition.knowledge_gradient import gradient_of_knowledge
 from latentloop.models.acquisition.log_ei import LogEI, log_expected_improvement, log_h_function
+from latentloop.models.acquisition.monte_carlo import BotorchScore
+from latentloop.models.acquisition.probability_of_improvement import log_probability_of_improvement
 from latentloop.models.surrogates import GaussianProcess
 from scipy.integrate import quad
-from scipy.stats import norm
+from scipy.stats import norm, truncnorm
 
 BOX = np.array([[0.0, 1.0], [0.0, 1.0]])
 
@@ -18,6 +39,14 @@ def gp() -> GaussianProcess:
     x = np.random.default_rng(0).random((10, 2))
     model = GaussianProcess(BOX)
     model.fit(x, np.sin(5 * x[:, 0]) + x[:, 1])
+    return model
+
+
+@pytest.fixture(scope="module")
+def noisy() -> GaussianProcess:
+    x, generator = np.random.default_rng(0).random((10, 2)), np.random.default_rng(1)
+    model = GaussianProcess(BOX, noise=0.01)
+    model.fit(x, np.sin(5 * x[:, 0]) + x[:, 1] + 0.1 * generator.standard_normal(10))
     return model
 
 
@@ -104,3 +133,155 @@ def test_thompson_proposes_each_candidate_as_often_as_it_is_the_best(gp):
     known = Observed(np.empty((0, 2)), [])
     chosen = [Thompson().propose(gp, CandidateSet(rows), observed=known, generator=generator).indices[0] for _ in range(600)]
     np.testing.assert_allclose(np.bincount(chosen, minlength=6) / 600, expected, atol=0.07)
+
+
+@pytest.mark.parametrize(
+    "acquisition",
+    [PosteriorMean(), ProbabilityOfImprovement(), UCBSchedule(), MeanPlusSigma(), MaxValueEntropy(4), Gibbon(4), JointEntropy(3)],
+    ids=lambda a: a.name,
+)
+def test_gradients_of_the_others_are_slopes_too(noisy, acquisition):
+    known, x = np.random.default_rng(0).random((10, 2)), np.random.default_rng(1).random((8, 2))
+    score = acquisition.score(noisy, known, np.random.default_rng(0))
+    value, gradient = score.value_and_gradient(x)
+    np.testing.assert_allclose(value, score.value(x), rtol=1e-6, atol=1e-9)
+    for k in range(2):
+        step = np.eye(2)[k] * 1e-6
+        slope = (score.value(x + step) - score.value(x - step)) / 2e-6
+        np.testing.assert_allclose(gradient[:, k], slope, rtol=2e-3, atol=2e-3 * max(1.0, np.abs(slope).max()))
+
+
+def test_the_probability_of_improvement_is_an_integral_with_the_derivatives_that_it_claims():
+    mean, variance, target = np.array([0.3, -2.0, 1.5]), np.array([0.5, 1.0, 0.2]), 0.7
+    value, by_mean, by_variance = log_probability_of_improvement(mean, variance, target)
+    for index in range(3):
+        integral, _ = quad(norm.pdf, target, target + 30, args=(mean[index], variance[index] ** 0.5), epsabs=0, limit=200)
+        assert value[index] == pytest.approx(math.log(integral), rel=1e-7)
+    up, down = (log_probability_of_improvement(mean + s * 1e-6, variance, target)[0] for s in (1, -1))
+    np.testing.assert_allclose(by_mean, (up - down) / 2e-6, rtol=1e-6)
+    up, down = (log_probability_of_improvement(mean, variance + s * 1e-6, target)[0] for s in (1, -1))
+    np.testing.assert_allclose(by_variance, (up - down) / 2e-6, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", [MaxValueEntropy, Gibbon])
+def test_information_about_the_maximum_is_the_entropy_that_cutting_off_takes(kind):
+    """MES: entropy of the normal variable less that of the cut-off one, integrated numerically; GIBBON: that of a normal one as narrow."""
+    mean, variance, maxima = np.array([0.0, 1.0, -2.0]), np.array([1.0, 0.3, 2.0]), np.array([1.2, 2.0])
+    value, by_mean, by_variance = kind.information(mean, variance, maxima)
+    for index in range(3):
+        m, s = mean[index], variance[index] ** 0.5
+        expected = []
+        for highest in maxima:
+            mass = norm.cdf(highest, m, s)
+
+            def surprise(f, m=m, s=s, mass=mass):
+                return -norm.pdf(f, m, s) / mass * (norm.logpdf(f, m, s) - math.log(mass))
+
+            left = quad(surprise, m - 12 * s, highest, epsrel=1e-10, limit=300)[0]
+            if kind is Gibbon:
+                left = 0.5 * math.log(2 * math.pi * math.e * truncnorm.var(-np.inf, (highest - m) / s) * s * s)
+            expected.append(norm.entropy(m, s) - left)
+        assert value[index] == pytest.approx(np.mean(expected), rel=1e-6)
+    up, down = (kind.information(mean + s * 1e-6, variance, maxima)[0] for s in (1, -1))
+    np.testing.assert_allclose(by_mean, (up - down) / 2e-6, rtol=1e-5)
+    up, down = (kind.information(mean, variance + s * 1e-6, maxima)[0] for s in (1, -1))
+    np.testing.assert_allclose(by_variance, (up - down) / 2e-6, rtol=1e-5)
+
+
+def test_joint_entropy_is_that_of_cut_off_variables(noisy):
+    x = np.random.default_rng(1).random((6, 2))
+    optima = [(np.array([0.3, 0.9]), 2.2), (np.array([0.5, 0.8]), 2.0)]
+    value = JointEntropyScore(noisy, optima, 1e-3).value(x)
+    expected = 0.5 * np.log(noisy.posterior(x).variance + 1e-3)
+    for place, highest in optima:
+        there = noisy.condition(place[None], [highest]).posterior(x)
+        std = np.sqrt(there.variance)
+        expected -= 0.25 * np.log(truncnorm.var(-np.inf, (highest - there.mean) / std) * there.variance + 1e-3)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_the_knowledge_gradient_is_the_mean_of_the_maxima_after_many_measurements(noisy):
+    import torch
+
+    model = noisy.to_botorch()
+    places = torch.from_numpy(np.random.default_rng(2).random((7, 2)))
+    x = torch.from_numpy(np.random.default_rng(3).random((4, 2)))
+    value = gradient_of_knowledge(model, places)(x[:, None]).detach().numpy()
+    noise = model.likelihood.noise.median().item()
+    draws = np.random.default_rng(0).standard_normal(200_000)
+    for index in range(4):
+        joint = model.posterior(torch.cat([x[index : index + 1], places]))
+        mean, covariance = joint.mean.detach().numpy()[:, 0], joint.distribution.covariance_matrix.detach().numpy()
+        change = covariance[0] / np.sqrt(covariance[0, 0] + noise)
+        after = (mean[:, None] + change[:, None] * draws).max(0)
+        assert value[index] == pytest.approx(after.mean() - mean[1:].max(), abs=4 * after.std() / 200_000**0.5 + 1e-3)
+
+
+@pytest.mark.parametrize("acquisition", [LogNEI(), QLogEI(), QLogNEI()], ids=lambda a: a.name)
+def test_without_noise_and_pending_points_the_expectations_are_expected_improvement(acquisition):
+    import torch
+
+    x = np.random.default_rng(0).random((10, 2))
+    model = GaussianProcess(BOX, noise=0.0)
+    model.fit(x, np.sin(5 * x[:, 0]) + x[:, 1])
+    others = np.random.default_rng(1).random((40, 2))
+    exact = LogEI().score(model, x, np.random.default_rng(0)).value(others) - math.log(model._unit)
+    torch.manual_seed(0)
+    botorch = model.to_botorch()
+    score = BotorchScore(acquisition.function(botorch, botorch.train_inputs[0], None), model.bounds)
+    likely = exact > -6.0
+    assert likely.sum() >= 5
+    np.testing.assert_allclose(score.value(others)[likely], exact[likely], atol=0.2)
+
+
+def test_the_weights_of_the_schedules_are_those_of_their_sources():
+    assert UCBSchedule("kandasamy").beta(50, 6) == pytest.approx(0.2 * 6 * math.log(100))
+    assert UCBSchedule("srinivas", delta=0.05).beta(10, 3) == pytest.approx(2 * math.log(3 * 100 * math.pi**2 / 0.3))
+
+
+def test_mean_plus_sigma_is_what_its_name_says(gp):
+    x = np.random.default_rng(1).random((30, 2))
+    belief = gp.posterior(x)
+    value = MeanPlusSigma().score(gp, x, np.random.default_rng(0)).value(x)
+    np.testing.assert_allclose(value, belief.mean + 10 * np.sqrt(belief.variance))
+
+
+def test_epsilon_greedy_is_greedy_but_for_a_share_of_its_points(gp):
+    from latentloop.models.acquisition import CandidateSet
+
+    rows = np.random.default_rng(4).random((200, 2))
+    best = int(np.argmax(gp.posterior(rows).mean))
+    generator = np.random.default_rng(0)
+    chosen = [EpsilonGreedy(0.3).propose(gp, CandidateSet(rows), generator=generator).indices[0] for _ in range(400)]
+    assert np.mean(np.array(chosen) == best) == pytest.approx(0.7, abs=0.07)
+
+
+def test_sobol_fills_a_box_more_evenly_than_chance_whatever_the_batches():
+    from latentloop.models.acquisition import Box
+    from scipy.stats import qmc
+
+    taken = np.empty((0, 2))
+    for q in (1, 3, 28, 32):
+        points = Sobol().propose(None, Box(BOX), q, pending=taken, generator=np.random.default_rng(q)).points
+        taken = np.vstack([taken, points])
+    whole = Sobol().propose(None, Box(BOX), 64, generator=np.random.default_rng(9)).points
+    np.testing.assert_array_equal(taken, whole)
+    assert qmc.discrepancy(whole) < 0.2 * qmc.discrepancy(np.random.default_rng(0).random((64, 2)))
+
+
+def test_the_portfolio_searches_close_to_the_incumbent_and_far_from_it_in_turns():
+    """On a spike in a plain it closes in on the spike, and goes on looking elsewhere."""
+    from latentloop.models.acquisition import Box, Portfolio
+
+    def spike(x):
+        return -np.log(((x - [0.62, 0.31]) ** 2).sum(1) + 1e-4)
+
+    x = np.random.default_rng(0).random((5, 2))
+    for _ in range(40):
+        model = GaussianProcess(BOX, noise=0.0)
+        model.fit(x, spike(x))
+        proposal = Portfolio().propose(model, Box(BOX), observed=Observed(x, spike(x)), generator=np.random.default_rng(len(x)))
+        x = np.vstack([x, proposal.points])
+    distance = np.abs(x[25:] - [0.62, 0.31]).max(1)
+    assert distance.min() < 1e-3
+    assert (distance > 0.1).sum() >= 6

@@ -1,0 +1,86 @@
+"""When a campaign stops before its trials are spent: time, target reached, plateau, too many failures or refusals in a row.
+
+The rules that look back (plateau, failures and refusals in a row) count within a session, so that a campaign that is resumed after the
+instrument has been mended gets its patience anew.
+"""
+
+import math
+from dataclasses import dataclass
+from time import monotonic
+
+from .config import BudgetConfig, SafetyConfig
+from .records import Trial, TrialState
+from .store.history import History
+
+_FAILURES = (TrialState.FAILED, TrialState.QUARANTINED, TrialState.UNKNOWN)
+_KEPT_BACK = (TrialState.REFUSED, TrialState.VETOED)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """That the campaign stops, and why."""
+
+    state: str
+    """``finished``, or ``failed`` where something is to be mended."""
+    reason: str
+
+
+class StoppingRules:
+    """Watches the trials of one session.
+
+    Args:
+        budget: the rules.
+        safety: how many refusals in a row are too many.
+        history: of the campaign; it is followed, not copied.
+    """
+
+    def __init__(self, budget: BudgetConfig, safety: SafetyConfig, history: History) -> None:
+        self._budget = budget
+        self._most_refusals = safety.refused_in_a_row
+        self._history = history
+        self._seconds_before = history.seconds
+        self._begun = monotonic()
+        self._instrument_seconds = sum(trial.seconds for trial in history.trials if math.isfinite(trial.seconds))
+        best = history.incumbent
+        self._best = None if best is None else best.objective
+        self._n_stale = self._n_failures = self._n_refusals = 0
+        self._last_reason = ""
+
+    def note(self, trial: Trial) -> None:
+        """Take one more settled trial into account."""
+        self._instrument_seconds += trial.seconds if math.isfinite(trial.seconds) else 0.0
+        if trial.state in _KEPT_BACK:
+            self._n_refusals += 1
+        else:
+            self._n_refusals = 0
+            self._n_failures = self._n_failures + 1 if trial.state in _FAILURES else 0
+        if trial.state is TrialState.COMPLETED:
+            if self._best is None or self._is_better(trial.objective, self._best):
+                self._best, self._n_stale = trial.objective, 0
+            else:
+                self._n_stale += 1
+        self._last_reason = trial.reason
+
+    def verdict(self) -> Verdict | None:
+        """Return whether to stop now, and why; None to go on."""
+        budget = self._budget
+        if self._n_refusals >= self._most_refusals:
+            what = f"{self._n_refusals} trials in a row were refused, the last because {self._last_reason}"
+            return Verdict("failed", f"{what}; widen the envelope, bring other trajectories, or say safety.on_violation project")
+        if budget.failures_in_a_row is not None and self._n_failures >= budget.failures_in_a_row:
+            return Verdict("failed", f"{self._n_failures} trials in a row gave nothing, the last because {self._last_reason}")
+        if budget.target is not None and self._best is not None and not self._is_better(budget.target, self._best):
+            return Verdict("finished", f"the target {budget.target:g} is reached: the incumbent is {self._best:.6g}")
+        if budget.plateau is not None and self._n_stale >= budget.plateau:
+            return Verdict("finished", f"no better incumbent in {self._n_stale} completed trials (budget.plateau)")
+        spent = self._seconds_before + monotonic() - self._begun
+        if budget.wall_seconds is not None and spent >= budget.wall_seconds:
+            return Verdict("finished", f"the time is spent: {spent:.0f} of {budget.wall_seconds:g} s (budget.wall_seconds)")
+        if budget.instrument_seconds is not None and self._instrument_seconds >= budget.instrument_seconds:
+            measured = f"{self._instrument_seconds:.0f} of {budget.instrument_seconds:g} s"
+            return Verdict("finished", f"the time for measuring is spent: {measured} (budget.instrument_seconds)")
+        return None
+
+    def _is_better(self, value: float, other: float) -> bool:
+        """Whether a value is strictly better than another."""
+        return value > other if self._history.goal == "maximize" else value < other
