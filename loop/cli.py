@@ -271,7 +271,7 @@ def _finish(history: "History", store: Path, report_path: Path | None) -> None:
         _out.print(f"continue with: latentloop resume {store}", markup=False)
         raise typer.Exit(_INTERRUPTED)
     if best is None and history.trials:
-        raise typer.Exit(_STOPPED)
+        _err.print("warning: every trial failed; mend the evaluator or objective.metric, and start a new campaign", style="yellow")
 
 
 if __name__ == "__main__":
