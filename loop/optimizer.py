@@ -2,7 +2,8 @@
 
 An initial quasi-random design (scrambled Sobol points), then the maximum of an acquisition function of the surrogate's posterior, with
 the pending points (asked, not yet told) known to both. Everything that `ask` does follows from the observations in the order in which they
-were told, the pending points and the number of points asked so far: no clock, no global random state, no warm start. That is why
+were told, the pending points and the number of points asked so far: no clock, no global random state, no warm start. (The Gaussian process
+learns its hyperparameters from the first so many observations of a fixed schedule; a restarted one does so again.) That is why
 `from_state` continues bit for bit on the same processor type, library versions and thread count.
 
 >>> optimizer = Optimizer([[-1, 1], [-1, 1]])
@@ -29,6 +30,10 @@ from .seeding import generator
 CandidatesExhausted = CandidatesExhaustedError
 DEFAULT_SURROGATE = "gp"
 DEFAULT_ACQUISITION = "portfolio"
+_LARGEST = 1e130
+"""Larger values are cut: their squares, which every model takes, would overflow."""
+_OUTLYING = 100.0
+"""Ranges of the middle eighty percent beyond which a value counts as an outlier; a true peak is rarely so high."""
 _LIBRARIES = ("numpy", "scipy", "torch", "gpytorch", "botorch")
 
 NamedChoice = str | Mapping[str, Any]
@@ -40,7 +45,7 @@ class Optimizer:
     Args:
         bounds: the box, shape (d, 2) with rows [low, high].
         surrogate: name of a surrogate, or a mapping ``{"name": ..., "parameters": {...}}``; None for the default (``gp``).
-        acquisition: name of an acquisition function, or such a mapping; None for the default (``log_ei``).
+        acquisition: name of an acquisition function, or such a mapping; None for the default (``portfolio``).
         n_initial: points of the initial design; observations told before count towards them. None for 2 (d + 1).
         candidates: fixed candidates, shape (n, d): then `ask` returns rows exactly equal to these, each at most once.
         seed: every random stream is derived from it.
@@ -292,7 +297,7 @@ class Optimizer:
             domain,
             q,
             pending=self._pending,
-            observed=Observed(self._x, self._sign * self._y),
+            observed=Observed(self._x, np.clip(self._sign * self._y, -_LARGEST, _LARGEST)),
             generator=generator(self.seed, "acquisition", self.n_asked),
         )
 
@@ -307,7 +312,7 @@ class Optimizer:
                 else SURROGATES.create(choice["name"], choice["parameters"], bounds=self.bounds, noise=self.noise)
             )
             known = np.isfinite(self._y_var)
-            surrogate.fit(self._x, self._sign * self._y, self._y_var if len(known) and known.all() else None)
+            surrogate.fit(self._x, tamed(self._sign * self._y), self._y_var if len(known) and known.all() else None)
             self._fitted = (len(self._x), surrogate)
         return self._fitted[1]
 
@@ -348,6 +353,26 @@ class Optimizer:
             else:
                 kept.append(row)
         self._pending = np.array(kept).reshape(-1, self.n_dimensions)
+
+
+def tamed(values: FloatArray) -> FloatArray:
+    """Return values (n,) with outliers drawn in, so that one wild reading does not hide all others from the surrogate.
+
+    What lies further from the median than a hundred times the range of the middle eighty percent grows only logarithmically beyond that;
+    the order of the values stays, and usual ones do not change.
+    """
+    y = np.clip(values, -_LARGEST, _LARGEST)
+    low, middle, high = np.quantile(y, [0.1, 0.5, 0.9])
+    spread = float(high - low)
+    if spread <= 0.0:
+        apart = np.abs(y - middle)
+        spread = float(apart[apart > 0].min()) if (apart > 0).any() else 0.0
+    limit = _OUTLYING * spread
+    excess = np.abs(y - middle) - limit
+    if spread <= 0.0 or not (excess > 0).any():
+        return y
+    drawn_in = limit + spread * np.log1p(np.maximum(excess, 0.0) / spread)
+    return np.where(excess > 0, middle + np.sign(y - middle) * drawn_in, y)
 
 
 def environment() -> dict[str, str]:

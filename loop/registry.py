@@ -172,6 +172,7 @@ EVALUATORS = Registry(
         "python": "latentloop.loop.evaluators.python:PythonEvaluator",
         "command": "latentloop.loop.evaluators.command:CommandEvaluator",
         "http": "latentloop.loop.evaluators.http:HttpEvaluator",
+        "scpi": "latentloop.loop.evaluators.scpi:ScpiEvaluator",
     },
 )
 EXECUTORS = Registry(

@@ -24,6 +24,7 @@ from ..threads import thread_environment
 from .worker import EvaluatorSpec, Worker
 
 _PROGRESS_SECONDS = 0.25
+_CLOSE_SECONDS = 2.0
 _NO_USAGE_REPORT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
@@ -44,6 +45,11 @@ class _WorkerActor:
         assert self._worker is not None
         jobs = [Job(trial, trajectory, envelope, key) for (trial, envelope, key), trajectory in zip(marks, trajectories, strict=True)]
         return self._worker.measure(jobs)
+
+    def close(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
 
 
 class _TaskActor:
@@ -162,7 +168,12 @@ class RayExecutor:
         """End the workers, and the cluster if it was started here."""
         self._queue.clear()
         self._calls.clear()
-        for actor in getattr(self, "_actors", []):
+        actors = getattr(self, "_actors", [])
+        with suppress(Exception):  # an instrument is brought to rest before its worker is killed; one that hangs is not waited for
+            closing = [actor.close.remote() for actor in actors]
+            if closing:
+                self._ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_SECONDS)
+        for actor in actors:
             with suppress(Exception):
                 self._ray.kill(actor)
         if self._owns_cluster and self._ray.is_initialized():

@@ -97,8 +97,11 @@ class Worker:
             self.evaluator.stop()
 
     def close(self) -> None:
-        """Release the evaluator."""
-        self.evaluator.close()
+        """Bring what the evaluator drives to rest, and release it."""
+        try:
+            self.stop()
+        finally:
+            self.evaluator.close()
 
     def _measure(self, jobs: Sequence[Job]) -> list[Outcome]:
         if len(jobs) > 1 and isinstance(self.evaluator, BatchEvaluator):

@@ -26,9 +26,9 @@ from .maximization import Choice, best_candidate, best_in_box
 from .probability_of_improvement import HALF_LOG_TWO_PI
 from .scores import MomentScore, Score
 
-SOBOL_EXPONENT: Final = 10
-"""2^10 points of the box on which the maxima of the draws are looked for."""
-MOST_CANDIDATES: Final = 2000
+SOBOL_EXPONENT: Final = 9
+"""2^9 points of the box on which the maxima of the draws are looked for."""
+MOST_CANDIDATES: Final = 1000
 """Of more candidates, so many are looked at for the maxima."""
 
 
@@ -39,7 +39,7 @@ class EntropyOfMaximum(ScoredAcquisition):
         n_draws: Draws of the maximum, at least 1.
     """
 
-    def __init__(self, n_draws: int = 16) -> None:
+    def __init__(self, n_draws: int = 10) -> None:
         if n_draws < 1:
             raise ParameterError(f"n_draws is {n_draws}; draw at least one")
         self.n_draws = n_draws

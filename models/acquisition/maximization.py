@@ -1,10 +1,10 @@
 """The search for the point of highest acquisition value.
 
-In a box: a scrambled Sobol set and small steps around the best measured points are valued at once; quasi-Newton climbs with exact gradients start
-from the most promising ones that lie apart; the best point that is not taken wins. The acquisition surface is multimodal, with narrow
-peaks close to the incumbent late in a campaign, which a space-filling set alone misses. In a candidate set every row is valued.
+In a box: a scrambled Sobol set and small steps around the best measured points are valued at once; quasi-Newton climbs with exact
+gradients start from the most promising ones that lie apart; the best point that is not taken wins. The acquisition surface is multimodal,
+with narrow peaks close to the incumbent late in a campaign, which a space-filling set alone misses. In a candidate set every row is valued.
 
-Sources: Sobol 1967, 10.1016/0041-5553(67)90144-9.
+Source: Sobol 1967, 10.1016/0041-5553(67)90144-9.
 """
 
 from dataclasses import dataclass
@@ -65,7 +65,8 @@ def best_in_box(score: Score, domain: Box, taken: Array, anchors: Array, generat
     starts = _starts(domain, anchors, generator)
     values = _finite(score.value(domain.from_unit(starts)))
     # Climbing needs slopes of order one whatever the units of the objective.
-    scale = max(float(np.quantile(values, 0.95) - np.median(values)), float(values.max() - values.min()) * 1e-3)
+    usual = values[np.isfinite(values)]
+    scale = max(float(np.quantile(usual, 0.95) - np.median(usual)), float(np.ptp(usual)) * 1e-3) if len(usual) else 1.0
     scale = scale if scale > 0 and np.isfinite(scale) else 1.0
 
     def ascent(u: Array) -> tuple[Array, Array]:

@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import NotFittedError, ParameterError
 from ..surrogates.base import Array, Surrogate
 from ..surrogates.gaussian_process import GaussianProcess
+from ..surrogates.marginal_likelihood import FIXED_NOISE_FLOOR
 from .base import Acquisition
 from .domains import Box, Domain
 from .maximization import Choice, best_candidate, best_in_box
@@ -86,7 +87,10 @@ class BotorchAcquisition(Acquisition):
         import torch
 
         waiting = surrogate.to_unit(taken[len(best_first) :])
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        from gpytorch.settings import min_fixed_noise
+
+        smallest = min_fixed_noise(double_value=FIXED_NOISE_FLOOR)
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), smallest:
             # BoTorch warns about noise as small as a simulator's and about observations that are not standardized any more
             warnings.simplefilter("ignore")
             torch.manual_seed(int(generator.integers(2**31)))

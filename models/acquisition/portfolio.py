@@ -1,7 +1,7 @@
 """Two rules in turns: exploration of the whole box, and search close to the incumbent with a model of its own.
 
     odd turns    log EI of a Gaussian process learned from the k observations nearest to the incumbent, in the box that they span around it,
-    even turns   mean + sqrt(beta_t) sigma of the surrogate, with Kandasamy's weight.
+    even turns   mean + sqrt(beta_t) sigma of the surrogate, with Kandasamy's weight, outside of that box once it is small.
 
 One process with one set of length scales has to serve smooth plains and narrow peaks: fitted to the plains it stays away from the peak
 it has found, fitted to the peak it knows nothing of the plains. The local model shrinks with its observations and follows the objective
@@ -13,9 +13,11 @@ Sources: Eriksson, Pearce, Gardner, Turner and Poloczek 2019 (local models), 10.
 """
 
 import math
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import NotFittedError, ParameterError
 from ..surrogates.base import Array, Surrogate
@@ -23,13 +25,16 @@ from ..surrogates.gaussian_process import GaussianProcess
 from .base import Acquisition
 from .domains import Box, Domain
 from .log_ei import LogEI
-from .maximization import Choice
+from .maximization import Choice, best_in_box
+from .scores import Score
 from .ucb_schedule import UCBSchedule
 
 NEAREST: Final = (5, 5)
 """The local model learns from a d + b observations, for (a, b)."""
 NARROWEST: Final = 1e-5
 """Smallest half-width of the local box, as a share of the whole one."""
+SMALL: Final = 0.2
+"""A local box with no edge longer than this share of the whole one's is left to the local turns."""
 
 
 class Portfolio(Acquisition):
@@ -56,20 +61,48 @@ class Portfolio(Acquisition):
         """See `Acquisition.next_point`."""
         if surrogate is None:
             raise NotFittedError(f"acquisition {self.name!r} needs a surrogate with observations; measure initial points first")
-        if len(taken) % 2 and len(best_first) and isinstance(domain, Box) and isinstance(surrogate, GaussianProcess):
-            choice = self._near_incumbent(surrogate, domain, taken, best_first, generator)
-            values = surrogate.posterior(surrogate.points).mean
-            if choice.value > math.log(max(self.negligible * float(np.ptp(values)), np.finfo(np.float64).tiny)):
+        if not (len(best_first) and isinstance(domain, Box) and isinstance(surrogate, GaussianProcess)):
+            return self._explore.next_point(surrogate, domain, taken, best_first, generator)
+        rows, around = _neighbourhood(surrogate.points, domain, best_first[0])
+        if len(taken) % 2:
+            local = surrogate.restricted(around.bounds, rows)
+            choice = self._exploit.next_point(local, around, taken, best_first, generator)
+            spread = float(np.ptp(surrogate.posterior(surrogate.points).mean))
+            if choice.value > math.log(max(self.negligible * spread, np.finfo(np.float64).tiny)):
                 return choice
-        return self._explore.next_point(surrogate, domain, taken, best_first, generator)
+        score: Score = self._explore.score(surrogate, taken, generator)
+        if (around.edge <= SMALL * domain.edge).all():
+            score = OutsideScore(score, around)
+        return best_in_box(score, domain, taken, best_first, generator)
 
-    def _near_incumbent(
-        self, surrogate: GaussianProcess, domain: Box, taken: Array, best_first: Array, generator: np.random.Generator
-    ) -> Choice:
-        centre = domain.to_unit(best_first[:1])[0]
-        gap = np.abs(domain.to_unit(surrogate.points) - centre)
-        rows = np.sort(np.argsort(gap.max(axis=1), kind="stable")[: NEAREST[0] * domain.n_dimensions + NEAREST[1]])
-        half = np.maximum(gap[rows].max(axis=0), NARROWEST)
-        corners = domain.from_unit(np.clip([centre - half, centre + half], 0.0, 1.0))
-        local = surrogate.restricted(corners.T, rows)
-        return self._exploit.next_point(local, Box(corners.T), taken, best_first, generator)
+
+@dataclass(frozen=True, slots=True)
+class OutsideScore:
+    """A value to maximize outside of a box; inside it is minus infinity."""
+
+    score: Score
+    """The value."""
+    box: Box
+    """Where not to look."""
+
+    def value(self, x: Array) -> Array:
+        """See `Score`."""
+        return np.where(self._inside(x), -np.inf, self.score.value(x))
+
+    def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
+        """See `Score`."""
+        value, gradient = self.score.value_and_gradient(x)
+        return np.where(self._inside(x), -np.inf, value), gradient
+
+    def _inside(self, x: Array) -> NDArray[np.bool_]:
+        inside = (x > self.box.bounds[:, 0]) & (x < self.box.bounds[:, 1])
+        return np.asarray(inside.all(axis=1), dtype=np.bool_)
+
+
+def _neighbourhood(points: Array, domain: Box, centre: Array) -> tuple[NDArray[np.int64], Box]:
+    """Which of the points (n, d) lie closest to the centre (d,), and the box around it that they span."""
+    middle = domain.to_unit(centre[None])[0]
+    gap = np.abs(domain.to_unit(points) - middle)
+    rows = np.sort(np.argsort(gap.max(axis=1), kind="stable")[: NEAREST[0] * domain.n_dimensions + NEAREST[1]])
+    half = np.maximum(gap[rows].max(axis=0), NARROWEST)
+    return rows, Box(domain.from_unit(np.clip([middle - half, middle + half], 0.0, 1.0)).T)

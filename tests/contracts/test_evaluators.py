@@ -1,6 +1,8 @@
 """Every built-in evaluator keeps the contract, and the suite finds those that do not."""
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from latentloop.loop.evaluators.contract import Check, check_evaluator, trajecto
 from latentloop.loop.executors.worker import EvaluatorSpec
 from latentloop.loop.records import Measurement, Signal
 
+DATA = Path(__file__).resolve().parents[1] / "data"
 WAVE = trajectory_for_check(60, 1)
 SIGNAL = Signal(np.arange(60.0), "V", "ms", ("E",))
 
@@ -20,6 +23,8 @@ BUILT_IN = {
     ),
     "python, class": (EvaluatorSpec("python", {"target": "laboratory:PureDevice", "arguments": {"gain": 2.0}}), WAVE),
     "python, physical class": (EvaluatorSpec("python", {"target": "laboratory:Device"}), WAVE),
+    "command": (EvaluatorSpec("command", {"command": [sys.executable, str(DATA / "program.py")], "kind": "pure"}), WAVE),
+    "command, by file": (EvaluatorSpec("command", {"command": [sys.executable, str(DATA / "program.py"), "file"], "arrays": "file"}), WAVE),
     "python, function": (EvaluatorSpec("python", {"target": "laboratory:smooth"}), WAVE),
 }
 

@@ -161,3 +161,26 @@ class Undecided:
 
     def measure(self, trajectory):
         return 1.0
+
+
+class Resting:
+    """Writes down what is done to it."""
+
+    kind = "physical"
+
+    def __init__(self, log):
+        self.log = Path(log)
+
+    def note(self, text):
+        with self.log.open("a") as file:
+            file.write(f"{text}\n")
+
+    def measure(self, trajectory):
+        self.note(f"fired {trajectory[0]}")
+        return 1.0
+
+    def stop(self):
+        self.note("stop")
+
+    def close(self):
+        self.note("close")

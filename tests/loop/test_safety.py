@@ -396,3 +396,48 @@ def test_the_configuration_of_an_envelope_is_checked():
             SafetyConfig.model_validate(bad)
     assert json.loads(SafetyConfig.model_validate(TIGHT).model_dump_json())["on_violation"] == "refuse"
     assert "python" in EVALUATORS.names()
+
+
+def test_a_pending_point_moves_with_its_projected_trajectory():
+    from latentloop.loop.optimizer import Optimizer
+
+    optimizer = Optimizer([[0, 1], [0, 1]], n_initial=5)
+    first, second = optimizer.ask(2)
+    optimizer.move_pending(first, np.array([0.25, 0.5]))
+    np.testing.assert_array_equal(optimizer.pending, [[0.25, 0.5], second])
+    with pytest.raises(ValueError, match="is not pending"):
+        optimizer.move_pending(first, second)
+    with pytest.raises(ValueError, match="outside the box"):
+        optimizer.move_pending(second, np.array([2.0, 0.5]))
+
+
+def test_the_figure_draws_bounds_where_there_are_any():
+    from latentloop.loop.figures import draw_best_trajectory
+
+    lower, upper = bounded(start_tolerance=0.0, slew_rate=8.0).limits(TIMES)
+    figure = draw_best_trajectory(sine(), times=TIMES, bounds=(lower[:, 0], upper[:, 0]), channels=["E"])
+    lines = [trace for trace in figure.data if trace.name == "safety envelope"]
+    np.testing.assert_allclose(lines[0].y, 8 * TIMES)
+    np.testing.assert_allclose(lines[1].y, -8 * TIMES)
+    assert [line.showlegend for line in lines] == [True, False]
+    nothing = (np.full(41, -np.inf), np.full(41, np.inf))
+    assert len(draw_best_trajectory(sine(), times=TIMES, bounds=nothing).data) == 1
+
+
+def test_a_test_problem_does_not_go_around_the_envelope():
+    from latentloop.loop.problem import FerroSimProblem
+
+    with pytest.raises(ConfigError, match="keeps no safety envelope"):
+        FerroSimProblem.from_config("quick", ["safety.bounds.amplitude=[-1, 1]"])
+
+
+def test_the_last_controller_of_a_killed_campaign_resumes_with_the_envelope_it_was_armed_for(config, tmp_path):
+    made = config(safety={"bounds": {"amplitude": (-3, 3)}}, budget={"trials": 4})
+    run_campaign(made, tmp_path / "x")
+    journal = tmp_path / "x" / "journal"
+    finished = [event.number for event in CampaignStore.open(tmp_path / "x").journal.read() if event.kind in ("completed", "ended")]
+    for number in range(finished[-2], finished[-1] + 1):  # as if killed before the last trial was committed
+        (journal / f"{number:08d}.json").unlink()
+    history = open_campaign(tmp_path / "x")
+    assert history.counts() == {"completed": 4}
+    assert len({trial.envelope for trial in history.trials}) == 1

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from gpytorch.settings import min_fixed_noise
 from latentloop.models.acquisition import (
     UCB,
     EpsilonGreedy,
@@ -228,7 +229,8 @@ def test_without_noise_and_pending_points_the_expectations_are_expected_improvem
     exact = LogEI().score(model, x, np.random.default_rng(0)).value(others) - math.log(model._unit)
     torch.manual_seed(0)
     botorch = model.to_botorch()
-    score = BotorchScore(acquisition.function(botorch, botorch.train_inputs[0], None), model.bounds)
+    with min_fixed_noise(double_value=1e-8):
+        score = BotorchScore(acquisition.function(botorch, botorch.train_inputs[0], None), model.bounds)
     likely = exact > -6.0
     assert likely.sum() >= 5
     np.testing.assert_allclose(score.value(others)[likely], exact[likely], atol=0.2)
@@ -284,4 +286,4 @@ def test_the_portfolio_searches_close_to_the_incumbent_and_far_from_it_in_turns(
         x = np.vstack([x, proposal.points])
     distance = np.abs(x[25:] - [0.62, 0.31]).max(1)
     assert distance.min() < 1e-3
-    assert (distance > 0.1).sum() >= 6
+    assert (distance > 0.05).sum() >= 8
