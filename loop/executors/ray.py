@@ -19,13 +19,38 @@ import numpy as np
 
 from ..errors import ConfigError, EvaluatorError, ExecutorError
 from ..protocols import Progress, Result
-from ..records import Failure, FloatArray, Job, Outcome
+from ..records import Failure, FloatArray, Job, Measurement, Outcome
 from ..threads import thread_environment
 from .worker import EvaluatorSpec, Worker
 
 _PROGRESS_SECONDS = 0.25
 _CLOSE_SECONDS = 2.0
 _NO_USAGE_REPORT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+_Packed = tuple[int, dict[str, float] | None, dict[str, float], dict[str, FloatArray], Failure | None, float, str]
+"""An outcome as plain values: frozen dataclasses with slots pickle ten times slower, and the driver unpickles for all workers."""
+
+
+def _packed(outcome: Outcome) -> _Packed:
+    result = outcome.result
+    if isinstance(result, Failure):
+        return outcome.trial, None, {}, {}, result, outcome.seconds, outcome.worker
+    return outcome.trial, dict(result.metrics), dict(result.errors), dict(result.arrays), None, outcome.seconds, outcome.worker
+
+
+def _unpacked(packed: _Packed) -> Outcome:
+    trial, metrics, errors, arrays, failure, seconds, worker = packed
+    result = failure if failure is not None else Measurement(metrics or {}, errors, arrays)
+    return Outcome(trial, result, seconds, worker)
+
+
+def _marks(jobs: Sequence[Job]) -> list[tuple[int, str, str]] | range:
+    """Return what identifies jobs: for a plain run of numbers, as in a ground truth, the run itself."""
+    first = jobs[0].trial
+    if all(job.trial == first + index and not job.envelope and not job.key for index, job in enumerate(jobs)):
+        return range(first, first + len(jobs))
+    return [(job.trial, job.envelope, job.key) for job in jobs]
 
 
 class _WorkerActor:
@@ -41,10 +66,13 @@ class _WorkerActor:
         self._worker = Worker(self._spec, self._name)
         return os.getpid()
 
-    def measure(self, marks: Sequence[tuple[int, str, str]], trajectories: FloatArray) -> list[Outcome]:
+    def measure(self, marks: Sequence[tuple[int, str, str]] | range, trajectories: FloatArray) -> list[_Packed]:
         assert self._worker is not None
-        jobs = [Job(trial, trajectory, envelope, key) for (trial, envelope, key), trajectory in zip(marks, trajectories, strict=True)]
-        return self._worker.measure(jobs)
+        if isinstance(marks, range):
+            jobs = [Job(trial, trajectory) for trial, trajectory in zip(marks, trajectories, strict=True)]
+        else:
+            jobs = [Job(trial, trajectory, envelope, key) for (trial, envelope, key), trajectory in zip(marks, trajectories, strict=True)]
+        return [_packed(outcome) for outcome in self._worker.measure(jobs)]
 
     def close(self) -> None:
         worker, self._worker = self._worker, None
@@ -206,14 +234,13 @@ class RayExecutor:
         while self._queue and self._idle:
             jobs = self._queue.popleft()
             worker = self._idle.popleft()
-            marks = [(job.trial, job.envelope, job.key) for job in jobs]
-            call = self._actors[worker].measure.remote(marks, np.stack([job.trajectory for job in jobs]))
+            call = self._actors[worker].measure.remote(_marks(jobs), np.stack([job.trajectory for job in jobs]))
             self._calls[call] = _Call(worker, jobs, monotonic())
 
     def _collect(self, reference: Any) -> list[Outcome]:
         call = self._calls.pop(reference)
         try:
-            outcomes: list[Outcome] = self._ray.get(reference)
+            outcomes = [_unpacked(packed) for packed in self._ray.get(reference)]
         except self._ray.exceptions.RayError as error:
             self._replace(call.worker)
             reason = f"the Ray worker was lost during the measurement ({type(error).__name__})"
