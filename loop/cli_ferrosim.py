@@ -87,7 +87,7 @@ def loop(
     from ..simulators.errors import InstabilityError
     from .evaluators.hysteresis import OBSERVABLES, make_experiment
 
-    page = None if output is None else writable(output)
+    page = _page(output, "ferrosim-loop.html", as_json=as_json)
     experiment = make_experiment(
         coupling=coupling,
         depolarization=depolarization,
@@ -193,7 +193,7 @@ def parameter_map(
     from .parameter_map import Range, explored_in, measure_parameter_map, write_parameter_map
     from .progress import TerminalObserver
 
-    page = None if output is None else writable(output)
+    page = _page(output, "ferrosim-map.html", as_json=as_json)
     if zarr is not None and zarr.exists():
         raise StoreError(f"{zarr} exists already; choose another path, or move it away")
     ranges = Range(*x), Range(*y)
@@ -258,6 +258,13 @@ def parameter_map(
         explanation = " ".join([told, *(f"{said}." for said in found.failures())])
         write_page(render_figure(figure, title=f"{observable} over {x[0]} and {y[0]}", explanation=explanation), page)
         _say(f"picture: {page}", as_json=as_json)
+
+
+def _page(output: Path | None, default: str, *, as_json: bool) -> Path | None:
+    """Return where the picture goes: where the user says, else to a name of its own here; with --json only where the user says."""
+    if output is None and as_json:
+        return None
+    return writable(Path(default) if output is None else output)
 
 
 def _begin(line: str, *, as_json: bool) -> None:
