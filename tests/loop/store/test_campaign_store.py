@@ -188,8 +188,9 @@ def test_xarray_opens_the_store_at_any_moment_while_a_driver_writes(create, tmp_
         with warnings.catch_warnings():
             # An array that is just being made: its folder is there, its description not yet.
             warnings.filterwarnings("ignore", message="Object at .* is not recognized as a component of a Zarr hierarchy")
-            found = opened(path).load()
-        state = found.state.values
+            found = opened(path)
+            state = found.state.values  # first: a trial's state is written after all its numbers, so whoever sees it sees them
+            found = found.load()
         there = np.flatnonzero(state)
         assert len(there) >= seen
         seen, n_reads = len(there), n_reads + 1
