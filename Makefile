@@ -32,7 +32,7 @@ venv: $(STAMP)
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
-$(STAMP): pyproject.toml $(CONSTRAINTS)
+$(STAMP): pyproject.toml $(CONSTRAINTS) Makefile
 	@command -v $(PYTHON) >/dev/null || { echo "latentloop needs Python 3.11 or newer, and there is no $(PYTHON) here; install it, or say make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "latentloop needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1); say make PYTHON=python3.12"; exit 1; }
 	@echo "setting up $(VENV) (a few minutes the first time) ..."
