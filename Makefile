@@ -40,14 +40,14 @@ $(STAMP): pyproject.toml $(CONSTRAINTS) Makefile
 	@echo "  PyTorch"
 	@$(PIP) install $(CONSTRAIN) torch
 	@echo "  latentloop and what it needs"
-	@$(PIP) install $(CONSTRAIN) -e '.[dev,lab]'
+	@$(PIP) install $(CONSTRAIN) -e '.[dev,lab,s3]'
 	@echo "$(CURDIR)" > $(STAMP)
 	@echo "  done"
 
 # pyroVED asks for torchvision, which it needs for one plot only and which has no CPU build everywhere: it comes without its dependencies.
 $(PERF_STAMP): $(STAMP)
 	@echo "installing the peers that benchmarks compare with ..."
-	@$(PIP) install $(CONSTRAIN) -e '.[dev,lab,perf]'
+	@$(PIP) install $(CONSTRAIN) -e '.[dev,lab,s3,perf]'
 	@$(PIP) install --no-deps 'pyroved>=0.3'
 	@touch $(PERF_STAMP)
 

@@ -1,0 +1,69 @@
+"""What measures, what is optimized, how the next point is chosen, where measurements run, and when a campaign is done."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ..registry import ACQUISITIONS, EXECUTORS, SURROGATES
+from .base import Choice, Section, choice_from
+
+
+class EvaluatorConfig(Choice):
+    """What measures a trajectory."""
+
+    timeout: float | None = Field(
+        None, gt=0, description="Seconds after which a measurement is given up: its process is killed and the trial recorded as failed."
+    )
+
+
+class ObjectiveConfig(Section):
+    """The metric to optimize, and what is believable."""
+
+    metric: str = Field("objective", min_length=1, description="Name of the metric; a bare number from an evaluator is called `objective`.")
+    goal: Literal["maximize", "minimize"] = "maximize"
+    plausible: tuple[float, float] = Field(
+        (-1e100, 1e100), description="Readings outside are quarantined: kept, marked, and not learned from."
+    )
+
+    @model_validator(mode="after")
+    def _plausible_in_order(self) -> "ObjectiveConfig":
+        if self.plausible[0] >= self.plausible[1]:
+            raise ValueError(f"plausible must be [low, high] with low < high, not {list(self.plausible)}")
+        return self
+
+
+class OptimizerConfig(Section):
+    """How the next point is chosen."""
+
+    surrogate: Annotated[Choice, choice_from(SURROGATES)] = Field(default_factory=lambda: Choice(name="gp"), validate_default=True)
+    acquisition: Annotated[Choice, choice_from(ACQUISITIONS)] = Field(default_factory=lambda: Choice(name="log_ei"), validate_default=True)
+    n_initial: int = Field(20, ge=1, description="Points of the quasi-random initial design.")
+    noise: float | None = Field(None, ge=0, description="Variance of the objective's noise; inferred when absent.")
+
+
+class BudgetConfig(Section):
+    """When the campaign is done: whichever comes first."""
+
+    trials: int = Field(120, ge=1, description="Trials in all, initial and refused ones included.")
+    wall_seconds: float | None = Field(None, gt=0, description="Time in all sessions together after which nothing new is measured.")
+    instrument_seconds: float | None = Field(None, gt=0, description="Time spent measuring after which nothing new is measured.")
+    target: float | None = Field(None, description="The campaign is done once the incumbent's objective is as good as this.")
+    plateau: int | None = Field(None, ge=1, description="Done after this many completed trials of a session without a better incumbent.")
+    failures_in_a_row: int | None = Field(
+        20, ge=1, description="Stop when so many trials in a row failed, were quarantined or are unknown; null never stops for that."
+    )
+
+
+class ExecutorConfig(Section):
+    """Where measurements run."""
+
+    name: str = "local"
+    workers: int = Field(2, ge=1, description="Measurements at the same time (`ray` only: `local` measures one at a time).")
+    threads_per_worker: int = Field(1, ge=1, description="Threads that a worker's numerical libraries may take.")
+    batch: int = Field(1, ge=1, description="Trials that are asked for and sent to a worker together.")
+    address: str | None = Field(None, description="Address of a running Ray cluster; a local one is started when absent.")
+
+    @model_validator(mode="after")
+    def _known(self) -> "ExecutorConfig":
+        EXECUTORS.check(self.name)
+        return self

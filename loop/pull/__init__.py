@@ -1,0 +1,1 @@
+"""The queue from which instruments fetch their trials, and its HTTP routes."""

@@ -1,0 +1,1 @@
+"""The service: campaigns over REST and in a browser."""
