@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .loop.generator import LatentloopGenerator
     from .loop.optimizer import CandidatesExhausted, Optimizer
     from .loop.run import open_campaign, run_campaign
     from .loop.simulation import simulate_many
@@ -23,6 +24,7 @@ _HOMES = {
     "FerroSim": ".simulators.ferrosim",
     "FerroSimParameters": ".simulators.ferrosim",
     "LatentModel": ".models.latent",
+    "LatentloopGenerator": ".loop.generator",
     "LatentSpace": ".models.latent",
     "Optimizer": ".loop.optimizer",
     "PCA": ".models.latent",
@@ -41,6 +43,7 @@ __all__ = [  # noqa: RUF022 - in the order of a campaign
     "LatentSpace",
     "Optimizer",
     "CandidatesExhausted",
+    "LatentloopGenerator",
     "run_campaign",
     "open_campaign",
     "simulate_many",

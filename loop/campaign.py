@@ -5,17 +5,20 @@ nothing of disks, processes or clocks: the controller puts those around it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from .belief import agrees, doubt, is_outlier
 from .config import CampaignConfig
 from .errors import ConfigError
 from .optimizer import Optimizer
-from .records import Candidate, EvaluatorKind, Failure, FloatArray, Measurement, Outcome, Signal, Trial, TrialState, Violation
+from .records import Candidate, EvaluatorKind, Failure, FloatArray, Outcome, Signal, Trial, TrialState, Violation
 from .safety import Envelope
+from .standing import Place, Standing
 
 if TYPE_CHECKING:
     from ..models.latent import LatentSpace
@@ -35,6 +38,8 @@ class Judgement:
     metrics: Mapping[str, float] = field(default_factory=dict)
     arrays: Mapping[str, FloatArray] = field(default_factory=dict)
     reason: str = ""
+    is_outlier: bool = False
+    """Whether the reading is far from all others."""
 
 
 class Campaign:
@@ -67,6 +72,7 @@ class Campaign:
         self.kind: EvaluatorKind = kind
         self.box = box
         self.signal = signal
+        self.standing = Standing()
         self.envelope = None if signal is None else Envelope.from_config(config.safety, signal)
         chosen = config.optimizer
         self.optimizer = Optimizer(
@@ -77,29 +83,42 @@ class Campaign:
             seed=config.seed,
             noise=chosen.noise,
             goal=config.objective.goal,
+            features=space.decode,
         )
 
-    def restore(self, trials: list[Trial], told: list[int], avoided: list[int] | None = None) -> None:
+    def restore(
+        self, trials: list[Trial], told: list[int], avoided: list[int] | None = None, standing: Standing | None = None
+    ) -> None:
         """Take over the trials of earlier sessions, in the order in which they were told then.
 
         Args:
             trials: all of them.
             told: numbers of the completed ones, in the order of telling.
             avoided: numbers of those that gave nothing, in the order of telling; None for the order of their numbers.
+            standing: earlier measurements, and where trials of earlier latent models stand now; see `standing_of`.
         """
+        self.standing = standing or Standing()
         if avoided is None:
-            avoided = [trial.number for trial in trials if trial.state in _WITHOUT_VALUE]
+            avoided = [trial.number for trial in trials if trial.state in _WITHOUT_VALUE and not trial.is_control]
+        x, y, y_var = self.standing.observations([trials[number] for number in told], self.config.optimizer.noise)
+        waiting = [trial for trial in trials if trial.state in (TrialState.ARMED, TrialState.HELD) and not trial.is_control]
         self.optimizer.restore(
             n_asked=len(trials),
-            x=[trials[number].z for number in told],
-            y=[trials[number].objective for number in told],
-            y_var=[None if math.isnan(trials[number].objective_error) else trials[number].objective_error ** 2 for number in told],
-            pending=[trial.z for trial in trials if trial.state in (TrialState.ARMED, TrialState.HELD)],
-            infeasible=[trials[number].z for number in avoided],
+            x=x,
+            y=y,
+            y_var=y_var,
+            pending=self.standing.points(waiting),
+            infeasible=self.standing.points(trials[number] for number in avoided),
         )
 
-    def propose(self, q: int) -> list[Candidate]:
-        """Return the next q candidates, decoded."""
+    def await_points(self, points: list[FloatArray]) -> None:
+        """Count points (d,) as pending that were asked for and are no trials yet."""
+        self.optimizer.add_pending(points)
+
+    def propose(self, q: int, first: int | None = None) -> list[Candidate]:
+        """Return the next q candidates, decoded; ``first`` is the number of the first one's trial, None to count what was asked for."""
+        if first is not None:  # not every trial was asked for, and a proposal must follow from the journal alone
+            self.optimizer.n_asked = first
         points = self.optimizer.ask(q)
         origins, values = self.optimizer.last_origins, self.optimizer.last_values
         trajectories = self.space.decode(points)
@@ -116,6 +135,40 @@ class Campaign:
             )
             for index in range(q)
         ]
+
+    def candidate(self, acquisition: str, *, z: ArrayLike | None = None, trajectory: ArrayLike | None = None) -> Candidate:
+        """Return a candidate that the optimizer did not propose, from its point (d,) or from its trajectory (T,) or (T, channels).
+
+        A trajectory stays as it is; its point is the nearest of the box to its code.
+
+        Args:
+            acquisition: who proposes it.
+            z: the point; or give `trajectory`.
+            trajectory: the trajectory.
+
+        Raises:
+            ConfigError: another shape than this campaign's, numbers that are not finite, or a point outside the box.
+        """
+        point, steps = _numbers(z, "point"), _numbers(trajectory, "trajectory")
+        if (point is None) == (steps is None):
+            raise ConfigError("give either a point of the latent space or a trajectory")
+        low, high = self.box.T
+        if steps is not None:
+            like = np.asarray(self.space.decode(self.box.mean(axis=1)[None]))[0]
+            if steps.shape != like.shape:
+                raise ConfigError(f"the trajectory has shape {steps.shape}, those of this campaign {like.shape}; resample it")
+            code = np.asarray(self.space.model.encode(steps[None]), dtype=np.float64)[0]
+            point = code if self.config.trajectories.box is not None else np.clip(code, low, high)
+        assert point is not None
+        if point.shape != low.shape or (point < low).any() or (point > high).any():
+            bounds = ", ".join(f"[{a:.6g}, {b:.6g}]" for a, b in self.box)
+            raise ConfigError(f"the point ({', '.join(f'{value:g}' for value in np.ravel(point))}) does not lie in the box {bounds}")
+        if steps is None:
+            steps = np.asarray(self.space.decode(point[None])[0], dtype=np.float64)
+        distance, consistency = self.space.distance(point[None]), self.space.consistency(point[None])
+        return Candidate(
+            point, steps, acquisition, distance=float(distance[0]), consistency=float(consistency[0]), model_version=self.model_version
+        )
 
     def inspect(self, candidate: Candidate) -> Candidate:
         """Return a candidate as it may be measured, or with its `violation` of the safety envelope.
@@ -138,8 +191,14 @@ class Campaign:
         """Return what a trajectory breaks of the safety envelope."""
         return None if self.envelope is None or self.signal is None else self.envelope.check(trajectory, self.signal.times)
 
-    def judge(self, outcome: Outcome) -> Judgement:
-        """Say what an outcome is worth: completed, failed, quarantined or unknown."""
+    def judge(self, outcome: Outcome, earlier: Sequence[float] = (), recent: Sequence[float] = ()) -> Judgement:
+        """Say what an outcome is worth: completed, failed, quarantined or unknown.
+
+        Args:
+            outcome: what came back.
+            earlier: readings of the same trial that were taken before; with one, an outlier is looked at again.
+            recent: the readings of the trials judged before, the last one last.
+        """
         result = outcome.result
         if isinstance(result, Failure):
             if result.is_refused:
@@ -155,21 +214,37 @@ class Campaign:
                 reason=f"the evaluator returned no metric {metric!r}; returned were: {known}; name one of them in objective.metric",
             )
         value, error = float(result.metrics[metric]), float(result.errors.get(metric, math.nan))
-        doubt = self._doubt(result, metric, value)
+        reason = doubt(result, self.config.objective, self.kind, recent)
+        _, others = self.optimizer.observations
+        threshold = self.config.objective.outlier
+        is_rare = bool(earlier) or (not reason and threshold is not None and is_outlier(value, others, threshold))
+        if earlier and not reason and not agrees(earlier[0], value, others):
+            reason = f"an outlier that did not repeat: {metric!r} was {earlier[0]:g}, and {value:g} when it was measured again"
         return Judgement(
-            state=TrialState.QUARANTINED if doubt else TrialState.COMPLETED,
+            state=TrialState.QUARANTINED if reason else TrialState.COMPLETED,
             objective=value,
             objective_error=error,
             metrics=result.metrics,
             arrays=result.arrays,
-            reason=doubt,
+            reason=reason,
+            is_outlier=is_rare,
         )
 
-    def learn(self, z: FloatArray, judgement: Judgement) -> None:
-        """Tell the optimizer a completed trial; of any other, free the point, and say if it gave nothing and is to be avoided."""
+    def learn(self, z: FloatArray, judgement: Judgement, number: int | None = None) -> None:
+        """Tell the optimizer a completed trial; of any other, free the point, and say if it gave nothing and is to be avoided.
+
+        Args:
+            z: the trial's point.
+            judgement: what its outcome is worth.
+            number: of the trial, where an earlier latent model may have proposed it.
+        """
+        place = Place(z) if number is None else self.standing.places.get(number, Place(z))
+        if place is None:
+            return  # the current latent model has no point for it
+        z = place.z
         if judgement.state is TrialState.COMPLETED:
-            known = math.isfinite(judgement.objective_error)
-            self.optimizer.tell(z[None], [judgement.objective], [judgement.objective_error**2] if known else None)
+            variance = self.standing.variance(judgement.objective_error, place.extra, self.config.optimizer.noise)
+            self.optimizer.tell(z[None], [judgement.objective], None if variance is None else [variance])
         else:
             self.optimizer.discard(z[None], infeasible=judgement.state in _WITHOUT_VALUE)
 
@@ -188,14 +263,15 @@ class Campaign:
             is_projected=True,
         )
 
-    def _doubt(self, result: Measurement, metric: str, value: float) -> str:
-        """Return why a reading is not believable; empty when it is."""
-        if not math.isfinite(value):
-            return f"metric {metric!r} is {value}"
-        low, high = self.config.objective.plausible
-        if not low <= value <= high:
-            return f"metric {metric!r} is {value:g}, outside the plausible range [{low:g}, {high:g}] of objective.plausible"
-        for name, values in result.arrays.items():
-            if not np.isfinite(values).all():
-                return f"array {name!r} holds values that are not finite"
-        return ""
+
+def _numbers(values: ArrayLike | None, what: str) -> FloatArray | None:
+    """Return numbers as an array; None stays None."""
+    if values is None:
+        return None
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the {what} must hold numbers, in rows of one length") from error
+    if not array.size or not np.isfinite(array).all():
+        raise ConfigError(f"the {what} must hold finite numbers")
+    return array

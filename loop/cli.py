@@ -16,6 +16,7 @@ from rich.console import Console
 from ..models.errors import ModelError
 from ..simulators.errors import SimulatorError
 from .cli_ferrosim import app as ferrosim
+from .cli_operator import go_on, pause, stop, trials
 from .errors import LatentloopError
 from .threads import limit_threads
 
@@ -37,6 +38,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(ferrosim, name="ferrosim")
+for operator_command in (trials, pause, stop):
+    app.command()(operator_command)
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -60,6 +63,9 @@ def run(
     executor: ExecutorName = None,
     workers: Workers = None,
     overrides: Overrides = None,
+    prior: Annotated[
+        Path | None, typer.Option("--prior", help="Start from earlier measurements: another campaign's folder, or a .csv file.")
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Also write the report to this file at the end.")] = None,
 ) -> None:
     """Run a new campaign: train the latent model, optimize, stream every trial to the store."""
@@ -69,14 +75,16 @@ def run(
 
     loaded = load_config(config, _all_overrides(overrides, trials=trials, seed=seed, executor=executor, workers=workers))
     with _watching() as (observer, should_stop):
-        history = run_campaign(loaded, store, observer=observer, should_stop=should_stop)
+        history = run_campaign(loaded, store, prior=prior, observer=observer, should_stop=should_stop)
     _finish(history, store, report)
 
 
 @app.command()
 def resume(store: Store, trials: Trials = None, executor: ExecutorName = None) -> None:
-    """Continue a campaign: after Ctrl-C, after a kill, or with more trials."""
+    """Continue a campaign: after Ctrl-C, after a kill, after a pause, or with more trials."""
     _out.print(f"latentloop resume {store}", markup=False)
+    if go_on(store):
+        return
     from .run import open_campaign
 
     with _watching() as (observer, should_stop):
@@ -94,25 +102,6 @@ def status(store: Store, as_json: Annotated[bool, typer.Option("--json", help="P
         print(json.dumps(facts))
     else:
         _out.print(status_table(facts))
-
-
-@app.command()
-def trials(
-    store: Store,
-    approve: Annotated[list[int] | None, typer.Option("--approve", metavar="N", help="Let held trial N be measured; repeatable.")] = None,
-    veto: Annotated[
-        list[int] | None, typer.Option("--veto", metavar="N", help="Keep held trial N from being measured; repeatable.")
-    ] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why; needed for a veto, and kept with the trial.")] = "",
-    state: Annotated[str | None, typer.Option("--state", help="List only trials in this state, for example held.")] = None,
-) -> None:
-    """List the trials, and approve or veto those that are held, also while the campaign runs."""
-    from .operator import decide, trial_table
-
-    for line in decide(store, approve=approve or [], veto=veto or [], reason=reason):
-        _out.print(line, markup=False)
-    if not approve and not veto:
-        _out.print(trial_table(store, state))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """What the loop needs from its parts: protocols of two to four methods, which plug-ins satisfy by shape."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -68,6 +68,14 @@ class SignalEvaluator(Evaluator, Protocol):
 
     def accept_signal(self, signal: Signal) -> None:
         """Take up times, units and channels, once, before `prepare`; raise ConfigError for those that it cannot apply."""
+
+
+@runtime_checkable
+class CampaignEvaluator(Evaluator, Protocol):
+    """An evaluator that keeps something with its campaign, or hands the safety envelope on to its instrument."""
+
+    def accept_campaign(self, folder: str, envelope: Mapping[str, Any] | None) -> None:
+        """Take up where the store lies (empty for none), and the envelope as plain values, once, before `prepare`."""
 
 
 @runtime_checkable

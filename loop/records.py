@@ -147,6 +147,8 @@ class Job:
     """Hash of the safety envelope that the trial was armed for; empty for none."""
     key: str = ""
     """Names this experiment among all of all campaigns: the same when the same trial is sent again."""
+    fence: str = ""
+    """The object whose presence says that another driver has taken the campaign over, so that this must not be fired; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,37 @@ class Trial:
     """Hash of the safety envelope that it was armed for; empty for none."""
     is_projected: bool = False
     """True when it was brought into the safety envelope before it was recorded."""
+    is_edited: bool = False
+    """True when an operator changed what is measured."""
+    is_outlier: bool = False
+    """True when a reading lay far from all others, and was therefore taken again."""
+    readings: tuple[float, ...] = ()
+    """All readings of the objective in order, where there is more than one; the last of them counts."""
+    n_attempts: int = 1
+    """How often it was sent to a worker; above 1 for pure trials that failed and were repeated."""
+    refers_to: int | None = None
+    """The trial that it repeats; None for none."""
+    repeated_as: int | None = None
+    """The trial that repeats it; None for none."""
+    batch: int | None = None
+    """Number of the batch that is approved together; None for none."""
+    who: str = ""
+    """The operator who last decided about it; empty for none."""
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it repeats a fixed trajectory to show drift: the optimizer never hears of it, and it is no incumbent."""
+        return self.acquisition == CONTROL
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the optimizer was asked for it."""
+        return self.acquisition not in _NOT_ASKED
+
+
+CONTROL, OPERATOR, REPEAT = "control", "operator", "repeat"
+"""Who proposed a trial, where it was not the optimizer: the campaign, to see drift; an operator; an operator, after an unknown outcome."""
+_NOT_ASKED = frozenset({CONTROL, OPERATOR, REPEAT})
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ SURROGATES = Registry(
     kind="surrogate",
     group="latentloop.surrogates",
     built_in={
+        "auto": "latentloop.models.surrogates:automatic",
         "gp": "latentloop.models.surrogates:GaussianProcess",
         "dkl": "latentloop.models.surrogates:DeepKernelSurrogate",
         "ensemble": "latentloop.models.surrogates:EnsembleSurrogate",
@@ -172,6 +173,7 @@ EVALUATORS = Registry(
         "python": "latentloop.loop.evaluators.python:PythonEvaluator",
         "command": "latentloop.loop.evaluators.command:CommandEvaluator",
         "http": "latentloop.loop.evaluators.http:HttpEvaluator",
+        "pull": "latentloop.loop.evaluators.pull:PullEvaluator",
         "scpi": "latentloop.loop.evaluators.scpi:ScpiEvaluator",
     },
 )

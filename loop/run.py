@@ -6,7 +6,6 @@
 """
 
 import os
-import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -15,16 +14,23 @@ from typing import Any
 from .campaign import Campaign
 from .config import CampaignConfig, apply_override, config_from_mapping, load_config
 from .controller import Controller, Observer, StopFlag
+from .environment import environment
 from .errors import ConfigError, StoreError
 from .executors.worker import EvaluatorSpec
-from .latent_training import TrainedModel, describe, latent_space, make_model, train
-from .optimizer import environment
+from .latent_training import describe, latent_space, make_model, train
+from .prior import read_prior, take_up
+from .process import host_name
 from .protocols import Executor
 from .records import EvaluatorKind, TrajectorySet, Trial
 from .registry import ACQUISITIONS, EXECUTORS, SURROGATES
+from .restoration import restored_campaign
+from .retraining import is_due, renewed
 from .safety import Envelope
 from .store.campaign_store import CampaignStore
+from .store.doubt import arm_doubtful
+from .store.faults import reach
 from .store.history import History
+from .store.lease import Patience
 from .threads import set_model_threads
 from .trajectory_source import load_trajectories
 
@@ -47,6 +53,7 @@ def run_campaign(
     store: str | Path,
     *,
     overrides: Iterable[str] = (),
+    prior: str | Path | None = None,
     observer: Observer | None = None,
     should_stop: StopFlag | None = None,
 ) -> History:
@@ -56,6 +63,7 @@ def run_campaign(
         source: a configuration, the path of a YAML file, or a preset's name.
         store: folder of the new store; must not exist.
         overrides: ``key=value`` changes of the configuration.
+        prior: earlier measurements to start from, another campaign's folder or a .csv file; instead of ``prior`` in the configuration.
         observer: told how it goes.
         should_stop: set it to stop after the measurements under way.
 
@@ -73,11 +81,13 @@ def run_campaign(
     watching.stage("loading trajectories")
     trajectories = load_trajectories(config)
     n_latent = require_choices(config, trajectories)
-    spec, kind = evaluator_spec(config, trajectories=trajectories)
+    config = _with_prior(config, prior, trajectories)
+    spec, kind = evaluator_spec(config, trajectories=trajectories, store=store)
     watching.stage(f"starting {config.executor.name} workers")
     executor = make_executor(config, spec)
     try:
-        made = CampaignStore.create(store, config.model_dump(mode="json"), environment(), n_latent, trajectories)
+        settled = config.model_copy(update={"durability": config.durability or ("power" if kind == "physical" else "process")})
+        made = CampaignStore.create(store, settled.model_dump(mode="json"), environment(), n_latent, trajectories)
         return _drive(made, config, trajectories, executor, kind, config.budget.trials, watching, should_stop or StopFlag())
     finally:
         executor.close()
@@ -113,16 +123,29 @@ def open_campaign(
         raise StoreError(f"{store} holds {len(opened.history.trials)} trials already; --trials is the total, so ask for more than that")
     if opened.history.last_session == "finished" and len(opened.history.trials) == budget:
         return opened.history  # nothing is left to do
-    opened.lock.take().release()  # a campaign that another process drives is refused before any work
+    stopping = should_stop or StopFlag()
+    opened.drive(_patience(watching, stopping))  # a campaign that another process drives is refused before any work
+    opened.release()
     watching.stage("loading trajectories")
     trajectories = opened.trajectories() or load_trajectories(config)
-    spec, kind = evaluator_spec(config, trajectories=trajectories)
+    spec, kind = evaluator_spec(config, trajectories=trajectories, store=store)
     watching.stage(f"starting {config.executor.name} workers")
     workers = make_executor(config, spec)
     try:
-        return _drive(opened, config, trajectories, workers, kind, budget, watching, should_stop or StopFlag())
+        return _drive(opened, config, trajectories, workers, kind, budget, watching, stopping)
     finally:
         workers.close()
+
+
+def _with_prior(config: CampaignConfig, prior: str | Path | None, trajectories: TrajectorySet) -> CampaignConfig:
+    """Return a configuration that names earlier measurements so that a resume from another folder finds them; they are read once, to see."""
+    named = config.prior if prior is None else str(prior)
+    if named is None:
+        return config
+    whole = named if "://" in named else str(Path(named).absolute())
+    changed = config.model_copy(update={"prior": whole})
+    read_prior(changed, trajectories)
+    return changed
 
 
 def with_overrides(config: CampaignConfig, overrides: Iterable[str]) -> CampaignConfig:
@@ -140,13 +163,13 @@ def require_choices(config: CampaignConfig, trajectories: TrajectorySet) -> int:
         ConfigError: parameters that a chosen thing does not take.
     """
     chosen = config.optimizer
-    SURROGATES.accept(chosen.surrogate.name, chosen.surrogate.parameters, "bounds", "noise")
+    SURROGATES.accept(chosen.surrogate.name, chosen.surrogate.parameters, "bounds", "noise", "features")
     ACQUISITIONS.create(chosen.acquisition.name, chosen.acquisition.parameters)
     return make_model(config).n_latent or trajectories.values[0].size  # 0: a model that takes trajectories as they are
 
 
 def evaluator_spec(
-    config: CampaignConfig, keep_arrays: bool = True, trajectories: TrajectorySet | None = None
+    config: CampaignConfig, keep_arrays: bool = True, trajectories: TrajectorySet | None = None, store: str | Path | None = None
 ) -> tuple[EvaluatorSpec, EvaluatorKind]:
     """Return the evaluator as it travels to workers, and its kind.
 
@@ -154,6 +177,7 @@ def evaluator_spec(
         config: names it.
         keep_arrays: False leaves a measurement's arrays on the workers.
         trajectories: what is measured are trajectories like these; needed where the configuration has a safety envelope.
+        store: the campaign's store, for evaluators that keep something there; None where there is none.
 
     Raises:
         ConfigError: parameters that it does not take, a metric that it does not measure, trajectories that it cannot apply, an envelope
@@ -166,8 +190,16 @@ def evaluator_spec(
         raise ConfigError("safety bounds trajectories over time, and this campaign has none; bound its parameters in trajectories.box")
     signal = None if trajectories is None else trajectories.signal
     envelope = None if signal is None else Envelope.from_config(config.safety, signal)
+    campaign = "" if store is None else str(store) if "://" in str(store) else str(Path(store).absolute())
     spec = EvaluatorSpec(
-        chosen.name, chosen.parameters, chosen.timeout, config.executor.threads_per_worker, keep_arrays, signal=signal, envelope=envelope
+        chosen.name,
+        chosen.parameters,
+        chosen.timeout,
+        config.executor.threads_per_worker,
+        keep_arrays,
+        signal=signal,
+        envelope=envelope,
+        campaign=campaign,
     )
     made = spec.make()
     metrics, wanted = getattr(made, "metrics", None), config.objective.metric
@@ -195,12 +227,15 @@ def _drive(
     should_stop: StopFlag,
 ) -> History:
     """Take the store's lock, make sure there is a latent model, and run the controller."""
-    store.drive()
+    store.drive(_patience(observer, should_stop))
     try:
-        store.append("started", {"budget": budget, "executor": config.executor.name, "workers": executor.n_workers, **_process()})
+        facts = {"budget": budget, "executor": config.executor.name, "workers": executor.n_workers, **_process()}
+        facts["environment"] = environment(config.executor.threads_per_worker)
+        store.begin(facts, config.executor.lease_seconds)
         try:
             state, reason = _work(store, config, trajectories, executor, kind, budget, observer, should_stop)
             store.settle()  # the arrays are whole before the journal says that the campaign has ended
+            reach("ending")
         except KeyboardInterrupt:
             with suppress(StoreError):
                 store.append("ended", {"state": "interrupted", "reason": "stopped at once by the operator"})
@@ -209,7 +244,7 @@ def _drive(
             with suppress(StoreError):
                 store.append("ended", {"state": "failed", "reason": str(error) or type(error).__name__})
             raise
-        store.append("ended", {"state": state, "reason": reason})
+        store.end(state, reason)
     finally:
         store.release()
     return store.history
@@ -228,17 +263,24 @@ def _work(
     """Do the work of a session; return how it ended, and why."""
     if not store.history.models:
         _train_first(store, config, trajectories, executor, observer)
+    if config.prior is not None and not store.history.prior:
+        observer.stage("taking up earlier measurements")
+        take_up(store, config, read_prior(config, trajectories), trajectories)
     set_model_threads(config.executor.threads_per_worker)  # proposals are the same on every resume only with the same threads
-    version = max(store.history.models)
-    data, encoded, curve = store.model(version)
-    trained = TrainedModel(data, encoded, curve, seconds=0.0)
-    space, box = latent_space(config, trained.restore(), encoded)
-    store.require_arrays(budget, len(box), trajectories)
+    campaign = restored_campaign(store, config, store.history, kind, trajectories)
+    store.require_arrays(budget, len(campaign.box), trajectories)
     store.project(budget)
-    campaign = Campaign(config, space, box, version, kind, trajectories.signal)
-    campaign.restore(store.history.trials, store.history.told, store.history.avoided)
+    if kind == "physical" and arm_doubtful(store, campaign.space.model.encode, campaign.box, campaign.model_version):
+        campaign = restored_campaign(store, config, store.history, kind, trajectories)
     observer.stage("measuring")
-    controller = Controller(campaign, store, executor, config.executor.batch, observer)
+
+    def renew(current: Campaign) -> Campaign:
+        if not is_due(config, store.history):
+            return current
+        observer.stage("retraining the latent model")
+        return renewed(current, store, trajectories, executor, progress=observer.training)
+
+    controller = Controller(campaign, store, executor, config.executor.batch, observer, renew=renew)
     return controller.run(should_stop), controller.reason
 
 
@@ -253,5 +295,18 @@ def _train_first(store: CampaignStore, config: CampaignConfig, trajectories: Tra
     store.write_model(0, trained.data, trained.encoded, trained.curve, facts)
 
 
+def _patience(observer: Observer, should_stop: StopFlag) -> Patience:
+    """Return what says whom one waits for, once, and waits until told to stop."""
+    said: list[str] = []
+
+    def wait(sentence: str) -> bool:
+        if sentence not in said:
+            said.append(sentence)
+            observer.stage(sentence)
+        return not should_stop.is_set
+
+    return wait
+
+
 def _process() -> dict[str, Any]:
-    return {"process": os.getpid(), "host": socket.gethostname()}
+    return {"process": os.getpid(), "host": host_name()}

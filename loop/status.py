@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from .prior import prior_summary
 from .store.campaign_store import CampaignStore
 
 
@@ -30,6 +31,8 @@ def campaign_status(store: str | Path) -> dict[str, Any]:
         "metric": history.configuration["objective"]["metric"],
         "seconds": round(history.seconds_until(time.time()) if state == "running" else history.seconds, 3),
         "reason": history.reason,
+        "prior": prior_summary(history),
+        "model_version": max(history.models, default=None),
     }
 
 
@@ -46,6 +49,8 @@ def status_table(facts: dict[str, Any]) -> Table:
         "incumbent": "none yet"
         if best is None
         else f"{best['objective']:.6g} in trial {best['trial']} at z = ({', '.join(f'{value:.4f}' for value in best['z'])})",
+        "earlier": _earlier(facts["prior"]),
+        "retrained": f"{facts['model_version']} times" if facts["model_version"] else "",
         "time": f"{facts['seconds']:.1f} s",
         "reason": facts["reason"],
     }
@@ -53,3 +58,11 @@ def status_table(facts: dict[str, Any]) -> Table:
         if value:
             table.add_row(key, value)
     return table
+
+
+def _earlier(prior: dict[str, Any] | None) -> str:
+    """Return what earlier measurements the campaign started from, in words."""
+    if prior is None:
+        return ""
+    left_out = f", {prior['n_skipped']} left out" if prior["n_skipped"] else ""
+    return f"{prior['n_points']} measurements of {prior['source']}, the best {prior['best']:.6g}{left_out}"

@@ -41,8 +41,6 @@ class StoppingRules:
         self._seconds_before = history.seconds
         self._begun = monotonic()
         self._instrument_seconds = sum(trial.seconds for trial in history.trials if math.isfinite(trial.seconds))
-        best = history.incumbent
-        self._best = None if best is None else best.objective
         self._n_stale = self._n_failures = self._n_refusals = 0
         self._last_reason = ""
 
@@ -54,11 +52,9 @@ class StoppingRules:
         else:
             self._n_refusals = 0
             self._n_failures = self._n_failures + 1 if trial.state in _FAILURES else 0
-        if trial.state is TrialState.COMPLETED:
-            if self._best is None or self._is_better(trial.objective, self._best):
-                self._best, self._n_stale = trial.objective, 0
-            else:
-                self._n_stale += 1
+        if trial.state is TrialState.COMPLETED and not trial.is_control:
+            best = self._history.incumbent
+            self._n_stale = 0 if best is not None and best.trial == trial.number else self._n_stale + 1
         self._last_reason = trial.reason
 
     def verdict(self) -> Verdict | None:
@@ -69,8 +65,9 @@ class StoppingRules:
             return Verdict("failed", f"{what}; widen the envelope, bring other trajectories, or say safety.on_violation project")
         if budget.failures_in_a_row is not None and self._n_failures >= budget.failures_in_a_row:
             return Verdict("failed", f"{self._n_failures} trials in a row gave nothing, the last because {self._last_reason}")
-        if budget.target is not None and self._best is not None and not self._is_better(budget.target, self._best):
-            return Verdict("finished", f"the target {budget.target:g} is reached: the incumbent is {self._best:.6g}")
+        best = self._history.incumbent
+        if budget.target is not None and best is not None and not self._is_better(budget.target, best.objective):
+            return Verdict("finished", f"the target {budget.target:g} is reached: the incumbent is {best.objective:.6g}")
         if budget.plateau is not None and self._n_stale >= budget.plateau:
             return Verdict("finished", f"no better incumbent in {self._n_stale} completed trials (budget.plateau)")
         spent = self._seconds_before + monotonic() - self._begun

@@ -7,7 +7,7 @@ surrogate, an acquisition function, an evaluator) is written either as the bare 
 from .base import Choice, Section
 from .campaign import CampaignConfig
 from .loading import apply_override, config_from_mapping, load_config, preset_names, preset_text
-from .measuring import BudgetConfig, EvaluatorConfig, ExecutorConfig, ObjectiveConfig, OptimizerConfig
+from .measuring import BudgetConfig, ControlConfig, EvaluatorConfig, ExecutorConfig, ObjectiveConfig, OptimizerConfig, SaturationConfig
 from .safety import BandConfig, BoundsConfig, SafetyConfig, UnitsConfig
 from .trajectories import LatentConfig, TrajectoriesConfig
 
@@ -17,12 +17,14 @@ __all__ = [
     "BudgetConfig",
     "CampaignConfig",
     "Choice",
+    "ControlConfig",
     "EvaluatorConfig",
     "ExecutorConfig",
     "LatentConfig",
     "ObjectiveConfig",
     "OptimizerConfig",
     "SafetyConfig",
+    "SaturationConfig",
     "Section",
     "TrajectoriesConfig",
     "UnitsConfig",

@@ -1,7 +1,7 @@
 """A whole campaign as one mapping."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
@@ -27,6 +27,14 @@ class CampaignConfig(Section):
     budget: BudgetConfig = BudgetConfig()
     safety: SafetyConfig = SafetyConfig()
     executor: ExecutorConfig = ExecutorConfig()
+    durability: Literal["process", "power"] | None = Field(
+        None,
+        description="What the store survives: a killed process, or a loss of power too (every commit waits for the disk). "
+        "Left out, it is power for physical evaluators and process for pure ones.",
+    )
+    prior: str | None = Field(
+        None, min_length=1, description="Earlier measurements to start from: another campaign's folder, or a .csv file (see `--prior`)."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -14,6 +14,24 @@ class EvaluatorConfig(Choice):
     timeout: float | None = Field(
         None, gt=0, description="Seconds after which a measurement is given up: its process is killed and the trial recorded as failed."
     )
+    retries: int = Field(
+        1, ge=0, le=100, description="How often a trial that failed is measured again, for evaluators that are pure; physical ones never are."
+    )
+
+
+class SaturationConfig(Section):
+    """The rails of an array that an evaluator returns."""
+
+    low: float | None = Field(None, description="Lower rail; null for the lowest sample of each array itself.")
+    high: float | None = Field(None, description="Upper rail; null for the highest sample of each array itself.")
+    share: float = Field(0.05, gt=0, lt=1, description="Share of the samples at or beyond one rail above which a reading is quarantined.")
+
+
+class ControlConfig(Section):
+    """A fixed trajectory that is measured again and again, to see drift."""
+
+    every: int = Field(ge=1, description="Trials between two controls.")
+    z: tuple[float, ...] | None = Field(None, description="The latent point to repeat; null for the first incumbent.")
 
 
 class ObjectiveConfig(Section):
@@ -24,6 +42,19 @@ class ObjectiveConfig(Section):
     plausible: tuple[float, float] = Field(
         (-1e100, 1e100), description="Readings outside are quarantined: kept, marked, and not learned from."
     )
+    stuck_after: int | None = Field(
+        5, ge=2, description="Quarantine from so many identical readings in a row on, for physical evaluators, whose readings have noise."
+    )
+    saturation: dict[str, SaturationConfig] = Field(
+        default_factory=dict, description="Arrays, by name, whose readings are quarantined when too many samples stand at a rail."
+    )
+    outlier: float | None = Field(
+        10.0, gt=0, description="A reading so many robust standard deviations from the median of all is marked, and measured again if allowed."
+    )
+    remeasure: bool | None = Field(
+        None, description="Whether outliers are measured again; null: by pure evaluators. The second reading counts where it agrees."
+    )
+    control: ControlConfig | None = Field(None, description="Repeat a fixed trajectory every few trials, to see drift; never learned from.")
 
     @model_validator(mode="after")
     def _plausible_in_order(self) -> "ObjectiveConfig":
@@ -58,10 +89,18 @@ class ExecutorConfig(Section):
     """Where measurements run."""
 
     name: str = "local"
-    workers: int = Field(2, ge=1, description="Measurements at the same time (`ray` only: `local` measures one at a time).")
+    workers: int = Field(
+        2, ge=1, description="Measurements at the same time (`local` measures one at a time, unless its evaluator says it is concurrent)."
+    )
     threads_per_worker: int = Field(1, ge=1, description="Threads that a worker's numerical libraries may take.")
     batch: int = Field(1, ge=1, description="Trials that are asked for and sent to a worker together.")
+    grace_seconds: float = Field(
+        60.0, ge=0, description="After Ctrl-C or `latentloop stop`, time for measurements under way; then the instrument is brought to rest."
+    )
     address: str | None = Field(None, description="Address of a running Ray cluster; a local one is started when absent.")
+    lease_seconds: float = Field(
+        30.0, gt=0, description="Time without a sign of life after which a driver on another host may take the campaign over."
+    )
 
     @model_validator(mode="after")
     def _known(self) -> "ExecutorConfig":

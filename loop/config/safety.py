@@ -61,8 +61,10 @@ class SafetyConfig(Section):
         "refuse", description="`refuse` records the trial without measuring it; `project` brings it into the envelope and records that."
     )
     refused_in_a_row: int = Field(50, ge=1, description="Stop when so many trials in a row were refused or vetoed.")
-    approval: Literal["none", "each"] = Field(
-        "none", description="`each` holds every trial until an operator approves or vetoes it (`latentloop trials STORE --approve N`)."
+    approval: Literal["none", "each", "batch"] = Field(
+        "none",
+        description="`each` holds every trial until an operator approves or vetoes it (`latentloop trials STORE --approve N`); `batch` "
+        "holds the executor.batch trials that were asked for together, and fires none before all of them are decided.",
     )
 
     @property

@@ -31,6 +31,13 @@ class TrajectoriesConfig(Section):
         return self
 
 
+class RetrainConfig(Section):
+    """When the latent model goes on learning, with more weight on trajectories that turned out to be good."""
+
+    every: int = Field(ge=1, description="Retrain after every so many completed trials.")
+    epochs: float = Field(1.0, gt=0, le=100, description="Passes over all trajectories each time; the publication takes 0.1 to 1.")
+
+
 class LatentConfig(Section):
     """The latent model and the box that is searched in its space."""
 
@@ -40,9 +47,16 @@ class LatentConfig(Section):
     box: tuple[tuple[float, float], ...] | None = Field(
         None, description="The box itself, a [low, high] per latent dimension; overrides the two above."
     )
+    retrain: RetrainConfig | None = Field(None, description="Retrain the latent model during the campaign (`vae` only); off when absent.")
 
     @model_validator(mode="after")
     def _box_in_order(self) -> "LatentConfig":
         if self.box is not None and (not self.box or any(low >= high for low, high in self.box)):
             raise ValueError("box must hold one [low, high] with low < high per latent dimension")
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_vae_retrains(self) -> "LatentConfig":
+        if self.retrain is not None and self.model.name != "vae":
+            raise ValueError(f"retrain goes on training a vae, and model is {self.model.name!r}; leave retrain out")
         return self

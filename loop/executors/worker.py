@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, EvaluatorError, UnknownOutcomeError
-from ..protocols import BatchEvaluator, Evaluator, JobEvaluator, SignalEvaluator, StoppableEvaluator
+from ..protocols import BatchEvaluator, CampaignEvaluator, Evaluator, JobEvaluator, SignalEvaluator, StoppableEvaluator
 from ..records import Failure, Job, Measurement, Outcome, Signal, as_array, as_number, require_free_name, require_storable
 from ..registry import EVALUATORS
 from ..safety import Envelope
+from ..store.faults import reach
+from ..store.lease import is_overtaken
 from ..threads import limit_threads
 
 
@@ -32,6 +34,8 @@ class EvaluatorSpec:
     """What the trajectories' numbers mean; None where nobody asks."""
     envelope: Envelope | None = None
     """What a trajectory must stay in; checked once more right before it is fired. Needs `signal`."""
+    campaign: str = ""
+    """Folder or URL of the campaign's store; empty where there is none."""
     search_path: tuple[str, ...] = field(default_factory=lambda: tuple(dict.fromkeys((str(Path.cwd()), *filter(None, sys.path)))))
     """Folders in which a user's own modules are looked up."""
 
@@ -41,6 +45,8 @@ class EvaluatorSpec:
         evaluator: Evaluator = EVALUATORS.create(self.name, self.parameters)
         if self.signal is not None and isinstance(evaluator, SignalEvaluator):
             evaluator.accept_signal(self.signal)
+        if isinstance(evaluator, CampaignEvaluator):
+            evaluator.accept_campaign(self.campaign, None if self.envelope is None else asdict(self.envelope))
         return evaluator
 
     def refusal(self, job: Job) -> str:
@@ -105,7 +111,10 @@ class Worker:
 
     def _measure(self, jobs: Sequence[Job]) -> list[Outcome]:
         if len(jobs) > 1 and isinstance(self.evaluator, BatchEvaluator):
+            if overtaken := _overtaken(jobs[0]):
+                return [Outcome(job.trial, overtaken, 0.0, self.name) for job in jobs]
             start = perf_counter()
+            reach("worker.firing")
             try:
                 results = [self._checked(result) for result in self.evaluator.measure_many(np.stack([job.trajectory for job in jobs]))]
                 if len(results) != len(jobs):
@@ -117,8 +126,11 @@ class Worker:
         return [self._measure_one(job) for job in jobs]
 
     def _measure_one(self, job: Job) -> Outcome:
+        if overtaken := _overtaken(job):
+            return Outcome(job.trial, overtaken, 0.0, self.name)
         start = perf_counter()
         result: Measurement | Failure
+        reach("worker.firing")
         try:
             if isinstance(self.evaluator, JobEvaluator):
                 result = self._checked(self.evaluator.measure_job(job))
@@ -128,6 +140,7 @@ class Worker:
             result = Failure(str(error), is_unknown=True)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an experiment that fails is a value, also one that calls sys.exit
             result = Failure(f"{type(error).__name__}: {error}")
+        reach("worker.fired")
         return Outcome(job.trial, result, perf_counter() - start, self.name)
 
     def _checked(self, result: Any) -> Measurement:
@@ -144,3 +157,15 @@ class Worker:
         for name in arrays:
             require_free_name(name)
         return Measurement(numbers["metric"], numbers["standard error"], arrays if self.spec.keep_arrays else {})
+
+
+def _overtaken(job: Job) -> Failure | None:
+    """Return why a job must not be fired any more: another driver has taken its campaign over, or nobody can tell."""
+    if not job.fence:
+        return None
+    try:
+        if not is_overtaken(job.fence):
+            return None
+    except OSError as error:
+        return Failure(f"not fired: {job.fence} cannot be asked whether another driver has taken over: {error}")
+    return Failure("not fired: another driver has taken this campaign over", is_refused=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .hysteresis_loop import draw_hysteresis_loop
     from .incumbent_trace import draw_incumbent_trace
     from .latent_grid import draw_latent_grid
+    from .latent_map import LatentLayers, draw_latent_map
     from .latent_space import SurrogateGrid, draw_latent_space
     from .length_scales import draw_length_scales
     from .objective_comparison import draw_objective_comparison
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _HOMES = {
+    "LatentLayers": ".latent_map",
     "ExploredPoints": ".parameter_map",
     "ReportContent": ".report_page",
     "ReportFigure": ".report_page",
@@ -46,6 +48,7 @@ _HOMES = {
     "draw_hysteresis_loop": ".hysteresis_loop",
     "draw_incumbent_trace": ".incumbent_trace",
     "draw_latent_grid": ".latent_grid",
+    "draw_latent_map": ".latent_map",
     "draw_latent_space": ".latent_space",
     "draw_length_scales": ".length_scales",
     "draw_objective_comparison": ".objective_comparison",
@@ -62,6 +65,7 @@ _HOMES = {
 
 __all__ = [
     "ExploredPoints",
+    "LatentLayers",
     "ReportContent",
     "ReportFigure",
     "SurrogateGrid",
@@ -75,6 +79,7 @@ __all__ = [
     "draw_hysteresis_loop",
     "draw_incumbent_trace",
     "draw_latent_grid",
+    "draw_latent_map",
     "draw_latent_space",
     "draw_length_scales",
     "draw_objective_comparison",

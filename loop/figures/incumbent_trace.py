@@ -1,7 +1,8 @@
 """Objective against trial number, with the running incumbent.
 
 The incumbent after trial k is the best completed value among trials 0..k: y*(k) = max over i <= k of y(i), or min where the goal is
-to minimize. Initial trials are marked apart; trials without a value that counts stand as marks on the lower axis.
+to minimize. Initial trials are marked apart; trials without a value that counts stand as marks on the lower axis. A page that appends
+trials finds in ``layout.meta["latentloop"]`` which trace is which: initial, optimized, incumbent, best.
 """
 
 from collections.abc import Sequence
@@ -57,7 +58,8 @@ def draw_incumbent_trace(
         figure.add_annotation(text="no trial has completed yet", x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
         figure.update_yaxes(showticklabels=False, showgrid=False)
     _add_marks(figure, trials)
-    figure.update_layout(showlegend=True)
+    roles = {trace.name.split(" ")[0]: number for number, trace in enumerate(figure.data) if trace.yaxis != "y2"}
+    figure.update_layout(showlegend=True, meta={**figure.layout.meta, "latentloop": {"kind": "incumbent_trace", "goal": goal, **roles}})
     return figure
 
 

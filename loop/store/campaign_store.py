@@ -1,67 +1,58 @@
-"""A campaign on disk: creates, opens, drives and reads one store.
+"""A campaign's store as its driver sees it: creates one, takes the right to drive, commits events, streams the arrays.
 
     STORE/zarr.json          the root group, with format and version
-    STORE/journal/           the events (the truth), and the lock of the driver
+    STORE/journal/           the events (the truth), lock, epochs and inbox of the driver, the manifest of a campaign that has ended
     STORE/trials/            the live arrays (see projection)
     STORE/trajectories/      the training trajectories, when they came from a file
     STORE/latent/000/        one group per version of the latent model: safetensors bytes, encoded training data, training curve
 
-Only one process drives a store; any number read it at the same time.
+Only one process drives a store; any number read it at the same time (see reader).
 """
 
 import hashlib
-import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import StoreError
-from ..records import FloatArray, Signal, TrajectorySet, Trial, TrialState
-from .history import History
-from .inbox import Command, Inbox
-from .journal import Event, Journal, Lock
+from ..errors import JournalError, StoreError
+from ..records import FloatArray, TrajectorySet
+from .creation import build, require_free
+from .evidence import MANIFEST, array_digest, read_manifest, write_manifest
+from .faults import reach
+from .inbox import Inbox
+from .journal import Event
+from .lease import LEASE_SECONDS, Lease, Patience
+from .lock import Lock
+from .objects import Objects, open_objects
+from .reader import FORMAT, FORMAT_VERSION, StoreReader
 
 if TYPE_CHECKING:
     from .projection import Projection
 
-FORMAT = "latentloop-campaign"
-FORMAT_VERSION = 1
 
-
-class CampaignStore:
-    """One campaign's folder. Use `create` or `open`; `drive` before writing.
+class CampaignStore(StoreReader):
+    """One campaign's store. Use `create` or `open`; `drive` before writing.
 
     Args:
-        path: the folder.
+        objects: where it lies.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.journal = Journal(path / "journal")
-        self.lock = Lock(path / "journal" / "lock")
-        self.inbox = Inbox(path / "journal" / "inbox")
-        self._history = History()
+    def __init__(self, objects: Objects) -> None:
+        super().__init__(objects)
+        self.lock = None if objects.folder is None else Lock.of(objects.folder)
+        """The driver's lock on this host; None on object storage, where the lease alone decides."""
+        self.lease = Lease(objects, objects.where)
+        self.inbox = Inbox(objects)
         self._projection: Projection | None = None
+        self._written: dict[int, dict[str, str]] = {}
 
     @staticmethod
     def require_free(path: str | Path) -> None:
         """Raise StoreError when something is at ``path`` already, or when nothing can be made there."""
-        final = Path(path)
-        if os.path.lexists(final):
-            if (final / "journal").is_dir():
-                raise StoreError(f"{final} holds a campaign already; continue it with `latentloop resume {final}`, or choose another path")
-            raise StoreError(f"{final} exists already and is not a campaign; choose another path, or move it away")
-        parent = next(folder for folder in final.absolute().parents if os.path.lexists(folder))
-        if not parent.is_dir():
-            raise StoreError(f"cannot create {final}: {parent} is not a folder; choose another path")
-        if not os.access(parent, os.W_OK | os.X_OK):
-            raise StoreError(f"cannot create {final}: {parent} is not writable; choose another path, or change its permissions")
+        require_free(open_objects(path))
 
     @classmethod
     def create(
@@ -70,7 +61,7 @@ class CampaignStore:
         """Make a new store and take its lock; it appears under its name only when it is whole, live arrays included.
 
         Args:
-            path: where; must not exist.
+            path: a folder or URL where nothing is yet.
             configuration: the whole configuration as JSON-able values.
             environment: versions that the campaign runs with.
             n_latent: dimensions of the latent space, for the live arrays.
@@ -79,112 +70,110 @@ class CampaignStore:
         Raises:
             StoreError: something is at ``path`` already, or the disk refused.
         """
-        final = Path(path)
-        cls.require_free(final)
-        import zarr
+        objects = open_objects(path)
+        require_free(objects)
+        objects.is_durable |= _is_durable(configuration)
+        mark = {"latentloop": {"format": FORMAT, "version": FORMAT_VERSION, "name": configuration["name"]}}
+        created = {"configuration": dict(configuration), "environment": dict(environment)}
+        taken: list[Lock] = []
 
-        from .projection import create_trials
+        def lock(building: Path) -> None:  # before anyone can see it: a campaign under way is never seen without driver
+            if objects.folder is not None:
+                taken.append(Lock.of(building).take())
 
-        building = final.with_name(f".{final.name}.{os.getpid()}.new")
-        try:
-            building.parent.mkdir(parents=True, exist_ok=True)
-            attributes: dict[str, Any] = {"latentloop": {"format": FORMAT, "version": FORMAT_VERSION, "name": configuration["name"]}}
-            root = zarr.open_group(building, mode="w-", zarr_format=3, attributes=attributes)
-            root.create_array(
-                "journal",
-                shape=(0,),
-                dtype="uint8",
-                dimension_names=("event",),
-                attributes={"description": "the campaign's events, one JSON object each: 00000000.json, 00000001.json, ..."},
-            )
-            root.create_group("latent")
-            create_trials(root, configuration["budget"]["trials"], n_latent, like)
-            Journal(building / "journal").append("created", {"configuration": dict(configuration), "environment": dict(environment)})
-            lock = Lock(building / "journal" / "lock").take()  # before anyone can see it: a campaign under way is never seen without driver
-            building.rename(final)
-        except BaseException as error:
-            shutil.rmtree(building, ignore_errors=True)
-            if isinstance(error, OSError) and not isinstance(error, StoreError):
-                raise StoreError(f"cannot create {final}: {error.strerror or error}") from error
-            raise
-        store = cls.open(final)
-        lock.path = store.lock.path
-        store.lock = lock
+        build(objects, mark, created, n_latent, like, lock)
+        store = cls.open(path)
+        if store.lock is not None:
+            taken[0].path = store.lock.path
+            store.lock = taken[0]
         return store
-
-    @classmethod
-    def open(cls, path: str | Path) -> "CampaignStore":
-        """Open an existing store for reading.
-
-        Raises:
-            StoreError: there is none at ``path``, or it is of another format version.
-            JournalError: its journal is damaged.
-        """
-        store = cls(Path(path))
-        store._check_format()
-        store.refresh()
-        return store
-
-    @property
-    def history(self) -> History:
-        """What the journal says, as of the last `refresh` or append."""
-        return self._history
-
-    def refresh(self) -> History:
-        """Read the events that have come since, and return the history."""
-        for event in self.journal.read(self._history.n_events):
-            self._history.apply(event)
-        return self._history
 
     def state(self) -> str:
         """Return running, paused, interrupted, finished or failed, as it is now; the history is that of the same moment."""
-        is_driven = self.lock.is_held()
+        is_driven = self.is_driven()
         if not is_driven:  # its driver may have written its last events just before it let go
             self.refresh()
         return self._history.state(is_driven)
 
+    def is_driven(self) -> bool:
+        """Return whether a process, here or elsewhere, drives the campaign now."""
+        return (self.lock is not None and self.lock.is_held()) or (
+            self._history.last_session == "open" and self.lease.looks_alive(self._history.epoch)
+        )
+
     # writing, by the driver only
 
-    def drive(self) -> None:
-        """Take the lock and catch up with the journal; `release` gives it back.
+    def drive(self, patience: Patience | None = None) -> None:
+        """Take the lock, catch up with the journal, and move damaged events at its end aside; `release` gives the lock back.
+
+        Args:
+            patience: asked while it is not known whether a driver on another host still lives; None does not wait to find out.
 
         Raises:
             StoreLockedError: another process drives this campaign.
         """
-        self.lock.take()
-        self.refresh()
+        if self.lock is not None:
+            self.lock.take()
+        try:
+            if self.refresh().last_session == "open":
+                self.lease.require_free(self._history.epoch, patience)
+            self.objects.is_durable |= _is_durable(self._history.configuration)
+            if self.damaged or set(self.journal.aside()) - self.evidence.aside:
+                self.repair("damaged events at the journal's end")
+        except BaseException:
+            self._unlock()
+            raise
+
+    def repair(self, reason: str) -> list[str]:
+        """Move the events from the first damaged one on aside, and journal that; return their new names.
+
+        An event that cannot be read may have armed a trial, and a physical one may have fired. Its trajectory was written before: every
+        trial after the last known one whose trajectory is there is `doubtful`, which the controller settles before anything else.
+        """
+        if not self._history.n_events:
+            raise JournalError(f"{self.path} has no good event left; copy its journal back from a backup")
+        self.journal.set_aside()
+        moved = sorted(set(self.journal.aside()) - self.evidence.aside)  # with what a repair that was killed has left
+        first = len(self._history.trials)
+        doubtful = [number for number in range(first, first + len(moved)) if self.objects.walk(f"trials/trajectory/c/{number}")]
+        self.append("repaired", {"aside": moved, "doubtful": doubtful, "reason": reason})
+        return moved
+
+    def begin(self, facts: Mapping[str, Any], seconds: float = LEASE_SECONDS) -> None:
+        """Begin a session after `drive`: a new epoch, kept alive by heartbeats until `release`.
+
+        Args:
+            facts: what the ``started`` event says.
+            seconds: time without a heartbeat after which another host may take over.
+
+        Raises:
+            StoreLockedError: another driver was faster.
+        """
+        epoch = self._history.epoch + 1
+        self.objects.digests = self._known_digests()
+        self.lease.begin(epoch, seconds)
+        self.append("started", {"epoch": epoch, **facts})
+        reach("epoch.started")
+        self.objects.delete(MANIFEST)
+
+    @property
+    def fence(self) -> str:
+        """The object whose presence says that another driver has taken over; a path or URL that every worker understands."""
+        where = self.objects.where if self.objects.folder is None else self.objects.folder.absolute()
+        return f"{where}/{self.lease.next_name}" if self.lease.epoch else ""
 
     def append(self, kind: str, data: Mapping[str, Any]) -> Event:
-        """Commit one event: it is there when this returns, and the history knows it."""
-        event = self.journal.append(kind, data)
-        self._history.apply(event)
-        return event
+        """Commit one event: it is there when this returns, and the history knows it.
 
-    def obey(self) -> list[int]:
-        """Journal what operators have left in the inbox; return the numbers of the trials that it vetoes.
-
-        A command that cannot be obeyed (no such trial, not held any more) is journalled as ``ignored``, with why.
+        The event of a trial also gets the digests of the arrays that were written for that trial since its last one.
         """
-        vetoed: list[int] = []
-        for name, command in self.inbox.waiting():
-            if name not in self._history.commands:
-                vetoed += self.decide(command, name)
-            self.inbox.remove(name)
-        return vetoed
-
-    def decide(self, command: Command | None, name: str = "") -> list[int]:
-        """Journal one command; return the numbers of the trials that it vetoes."""
-        if command is None:
-            self.append("ignored", {"command": name, "reason": "the file is not a command"})
-            return []
-        trials, number = self._history.trials, command.trial
-        facts = {"command": name, "trial": number, "who": command.who, "reason": command.reason}
-        if not 0 <= number < len(trials) or trials[number].state is not TrialState.HELD:
-            found = trials[number].state.word if 0 <= number < len(trials) else "not there"
-            self.append("ignored", {**facts, "decision": command.decision, "reason": f"trial {number} is {found}, not held"})
-            return []
-        self.append("approved" if command.decision == "approve" else "vetoed", facts)
-        return [number] if command.decision == "veto" else []
+        written = self._written.get(data.get("trial", -1))
+        event = self.journal.append(kind, {**data, "payload": written} if written else data)
+        if written:
+            del self._written[data["trial"]]
+        self._history.apply(event)
+        self.evidence.apply(event)
+        return event
 
     def publish(self, trial: int) -> None:
         """Show a trial, as the history knows it, in the live arrays."""
@@ -209,18 +198,24 @@ class CampaignStore:
         """Write a trial's arrays (its trajectory, its fields) before the event that refers to them."""
         assert self._projection is not None, "project() first"
         for name, values in arrays.items():
-            self._projection.write_payload(trial, name, np.asarray(values, dtype=np.float64))
+            exact = np.asarray(values, dtype=np.float64)
+            self._projection.write_payload(trial, name, exact)
+            self._written.setdefault(trial, {})[name] = array_digest(exact)
 
     def write_model(self, version: int, data: bytes, encoded: FloatArray, curve: FloatArray | None, facts: Mapping[str, Any]) -> None:
         """Write a version of the latent model, then the event that makes it count."""
         root = self._root("r+")
         group = root.create_group(f"latent/{version:03d}", overwrite=True, attributes=dict(facts))
-        arrays: dict[str, npt.NDArray[Any]] = {"weights": np.frombuffer(data, dtype=np.uint8), "encoded": encoded}
+        numbers = {"encoded": np.asarray(encoded, dtype=np.float64)}
         if curve is not None:
-            arrays["training_curve"] = np.asarray(curve, dtype=np.float64)
+            numbers["training_curve"] = np.asarray(curve, dtype=np.float64)
+        arrays: dict[str, npt.NDArray[Any]] = {"weights": np.frombuffer(data, dtype=np.uint8), **numbers}
         for name, values in arrays.items():
             group.create_array(name, data=values, chunks=values.shape)
-        self.append("model", {"version": version, "sha256": hashlib.sha256(data).hexdigest(), **facts})
+        reach("model.written")
+        digests = {name: array_digest(values) for name, values in numbers.items()}
+        self.append("model", {"version": version, "sha256": hashlib.sha256(data).hexdigest(), "digests": digests, **facts})
+        reach("model.counted")
 
     def write_trajectories(self, kept: TrajectorySet) -> None:
         """Keep a copy of training trajectories that came from a file."""
@@ -239,106 +234,32 @@ class CampaignStore:
         if projection is not None:
             projection.close()
 
+    def end(self, state: str, reason: str) -> None:
+        """End the session: the arrays are whole, and the manifest is there, before the journal says how it ended."""
+        self.settle()
+        try:
+            manifest = write_manifest(self.objects)
+        except OSError as error:
+            raise StoreError(f"cannot write the manifest of {self.path}: {error.strerror}; what was committed is intact") from error
+        self.append("ended", {"state": state, "reason": reason, "manifest": manifest})
+
     def release(self) -> None:
         """Write what is left and give the lock back."""
         try:
             self.settle()
         finally:
+            self.lease.end()
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self.lock is not None:
             self.lock.release()
 
-    # reading
+    def _known_digests(self) -> dict[str, str]:
+        """Return the hashes that the last session's manifest knew: what was meant, even where it is damaged by now."""
+        known = None if self.evidence.manifest is None else read_manifest(self.objects, self.evidence.manifest)
+        return dict(known or {})
 
-    def model(self, version: int) -> tuple[bytes, FloatArray, FloatArray | None]:
-        """Return a latent model's bytes, the encoded training data (n, d) and the training curve (epochs,) or None.
 
-        Raises:
-            StoreError: there is no such version, or its bytes are not those that were committed.
-        """
-        facts = self._history.models.get(version)
-        if facts is None:
-            raise StoreError(f"{self.path} has no latent model of version {version}; known are {sorted(self._history.models)}")
-        with self._reading(f"latent model {version}") as root:
-            group = root[f"latent/{version:03d}"]
-            data = np.asarray(group["weights"][:]).tobytes()
-            if hashlib.sha256(data).hexdigest() != facts["sha256"]:
-                raise StoreError(f"latent model {version} in {self.path} is damaged: its hash does not match the journal's")
-            curve = np.asarray(group["training_curve"][:]) if "training_curve" in group else None
-            return data, np.asarray(group["encoded"][:]), curve
-
-    def trajectories(self) -> TrajectorySet | None:
-        """Return the kept training trajectories, or None where a family draws them anew."""
-        with self._reading("training trajectories") as root:
-            if not self._history.models or "trajectories" not in root:
-                return None
-            group = root["trajectories"]
-            attributes = group.attrs
-            return TrajectorySet(
-                np.asarray(group["values"][:]),
-                np.asarray(group["time"][:]),
-                attributes["unit"],
-                attributes["time_unit"],
-                tuple(attributes["channels"]),
-            )
-
-    def times(self) -> FloatArray:
-        """Return the time of each step of a trajectory, shape (T,)."""
-        with self._reading("times") as root:
-            return np.asarray(root["trials/time"][:], dtype=np.float64)
-
-    def signal(self) -> Signal:
-        """Return what the trajectories' numbers mean."""
-        times = self.times()
-        with self._reading("units") as root:
-            attributes, unit = root["trials/trajectory"].attrs, root["trials/time"].attrs["unit"]
-            return Signal(times, attributes["unit"], unit, tuple(attributes["channels"]))
-
-    def trajectory(self, trial: Trial) -> FloatArray:
-        """Return a trial's trajectory, shape (T,) or (T, channels).
-
-        Raises:
-            StoreError: it is damaged or missing.
-        """
-        with self._reading(f"trajectory of trial {trial.number}") as root:
-            found = np.asarray(root["trials/trajectory"][trial.number], dtype=np.float64)
-            if not np.isfinite(found).all():  # what Zarr answers for a chunk that is not there
-                raise StoreError(f"trajectory of trial {trial.number} in {self.path} is missing; copy it back from a backup")
-            return found
-
-    def field(self, trial: Trial, name: str) -> FloatArray | None:
-        """Return a named array of a trial, or None where its evaluator gave none."""
-        with self._reading(f"{name} of trial {trial.number}") as root:
-            group = root["trials"]
-            return np.asarray(group[name][trial.number], dtype=np.float64) if name in group else None
-
-    @contextmanager
-    def _reading(self, what: str) -> Iterator[Any]:
-        """Give the root group, and turn what its codecs and files complain of into a sentence."""
-        try:
-            yield self._root("r")
-        except StoreError:
-            raise
-        except Exception as error:
-            raise StoreError(f"{what} in {self.path} cannot be read: {error}; copy it back from a backup") from error
-
-    def _root(self, mode: Literal["r", "r+"]) -> Any:
-        import zarr
-
-        try:
-            return zarr.open_group(self.path, mode=mode, zarr_format=3)
-        except (OSError, KeyError, ValueError) as error:
-            raise StoreError(f"cannot open {self.path}: {error}") from error
-
-    def _check_format(self) -> None:
-        metadata = self.path / "zarr.json"
-        if not self.path.is_dir():
-            raise StoreError(f"there is no campaign at {self.path}; `latentloop run quick --store {self.path}` makes one")
-        try:
-            mark = json.loads(metadata.read_bytes())["attributes"]["latentloop"]
-            found = mark["format"], mark["version"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{self.path} is not a campaign of latentloop: {metadata} is missing or not its own") from error
-        if found != (FORMAT, FORMAT_VERSION):
-            raise StoreError(
-                f"{self.path} is of format {found[0]} version {found[1]}, this latentloop reads {FORMAT} version {FORMAT_VERSION}; "
-                "open it with the release that wrote it"
-            )
+def _is_durable(configuration: Mapping[str, Any]) -> bool:
+    return configuration.get("durability") == "power"

@@ -1,34 +1,29 @@
 """The journal: numbered, checksummed events, each an object of its own that is created exclusively.
 
-``STORE/journal/00000042.json`` holds one line of JSON: number, time, kind, data, and the CRC-32C of all that. A new event is written to a
-temporary file and then hard-linked to its name: the link fails when the name exists, so of two writers one loses the race for event N and
-knows that it is fenced off, and no reader ever sees half an event. To Zarr the folder is an array (of the journal's description), whose
-further objects Zarr leaves alone.
+``STORE/journal/00000042.json`` holds one line of JSON: number, time, kind, data, and the CRC-32C of all that. Creation fails when the name
+is taken, so of two writers one loses the race for event N and knows that it is fenced off, and no reader ever sees half an event. To Zarr
+the folder is an array (of the journal's description), whose further objects Zarr leaves alone.
+
+Damage at the end is what a failing disk leaves behind: the campaign still reads up to its last good event, and `set_aside` moves the rest
+to ``journal/damaged/``. An event that is damaged while good ones follow is refused by name.
 """
 
 import json
-import os
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from secrets import token_hex
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import google_crc32c
 
 from ..errors import JournalError, StoreError, StoreLockedError
+from .objects import Objects
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment]
-
+FOLDER = "journal"
+ASIDE = "journal/damaged"
 _DIGITS = 8
-_ATTEMPTS = 5
-_PAUSE = 0.05  # seconds between attempts at the lock
+_BATCH = 1024
+"""Events that are fetched at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +37,27 @@ class Event:
     data: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """An object that is not what it was when it was written."""
+
+    name: str
+    """The object's name in the store."""
+    reason: str
+
+
 class Journal:
     """Reads and appends the events of one campaign.
 
     Args:
-        folder: the ``journal`` folder of a store.
+        objects: those of the campaign.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
         self._next = 0
+        self.damaged: tuple[Damage, ...] = ()
+        """Events at the end, as of the last `read`, that are damaged, or that only damaged ones lead to."""
 
     def append(self, kind: str, data: Mapping[str, Any]) -> Event:
         """Write the next event; it is there, whole, when this returns.
@@ -61,129 +67,112 @@ class Journal:
             StoreError: the disk refused.
         """
         event = Event(number=self._next, time=time.time(), kind=kind, data=data)
-        final = self._path(event.number)
-        temporary = self.folder / f".{event.number:0{_DIGITS}d}.{token_hex(8)}.tmp"  # two hosts may have the same process number
+        where = self._objects.where
         try:
-            temporary.write_bytes(_encode(event))
-            try:
-                os.link(temporary, final)
-            finally:
-                temporary.unlink()
+            self._objects.create(name_of(event.number), encode(event))
         except FileExistsError as error:
-            raise StoreLockedError(f"event {event.number} of {self.folder.parent} was written by another driver; this one stops") from error
+            raise StoreLockedError(f"event {event.number} of {where} was written by another driver; this one stops") from error
         except OSError as error:
             raise StoreError(
-                f"cannot write event {event.number} to {self.folder}: {error.strerror}; what was committed before is intact"
+                f"cannot write event {event.number} to {where}/{FOLDER}: {error.strerror}; what was committed before is intact"
             ) from error
         self._next += 1
         return event
 
     def read(self, start: int = 0) -> Iterator[Event]:
-        """Yield the events from number ``start`` on, in order, and remember where the next one goes.
+        """Yield the good events from number ``start`` on, in order; remember where the next one goes, and what is `damaged` at the end.
 
         Raises:
-            JournalError: an event is damaged, or one is missing between others; the message names the file.
+            JournalError: an event is damaged or missing and good ones follow it; the message names the object.
         """
-        numbers = self._numbers()
-        if len(numbers) < start:
-            raise JournalError(f"{self._path(len(numbers))} is missing, though it has been read before; copy it back from a backup")
-        for number in numbers[start:]:
-            yield _decode(self._path(number))
-        self._next = len(numbers)
+        numbers = self._numbers(start)
+        self._next, self.damaged = start, ()
+        found = 0
+        for first in range(0, len(numbers), _BATCH):
+            batch = numbers[first : first + _BATCH]
+            for number, raw in zip(batch, self._fetch(batch), strict=True):
+                event = decode(number, raw) if number == self._next else "is missing"
+                if isinstance(event, str):
+                    self._stop_at(event, numbers[found:])
+                    return
+                self._next += 1
+                found += 1
+                yield event
 
-    def _numbers(self) -> list[int]:
-        """Return the numbers of the events, 0, 1, ... without a gap."""
+    def event(self, number: int) -> Event | Damage:
+        """Return one event, or what is wrong with it."""
+        try:
+            found = decode(number, self._objects.get(name_of(number)))
+        except FileNotFoundError:
+            return Damage(name_of(number), "is missing")
+        return Damage(name_of(number), found) if isinstance(found, str) else found
+
+    def set_aside(self) -> list[str]:
+        """Move every event from the first damaged one on to ``journal/damaged``, good ones among them too; return their new names.
+
+        The last goes first: a process that is killed in between leaves a shorter tail of the same kind.
+        """
+        moved = []
+        for number in reversed(self._numbers(self._next, is_gap_fine=True)):
+            raw = self._objects.get(name_of(number))
+            name = f"{ASIDE}/{number:0{_DIGITS}d}.{google_crc32c.value(raw):08x}.json"
+            self._objects.put(name, raw)
+            self._objects.delete(name_of(number))
+            moved.append(name)
+        self.damaged = ()
+        return sorted(moved)
+
+    def aside(self) -> list[str]:
+        """Return the names of all events that were moved aside, now or earlier."""
+        return [f"{ASIDE}/{name}" for name in self._objects.names(ASIDE)]
+
+    def _stop_at(self, reason: str, rest: list[int]) -> None:
+        """Note a damaged end; or refuse, when good events follow the damaged one."""
+        first = Damage(name_of(self._next), reason)
+        later = [self.event(number) for number in rest if number > self._next]
+        if any(isinstance(each, Event) for each in later):
+            where = self._objects.where
+            raise JournalError(
+                f"{where}/{first.name} {first.reason}, though good events follow it; copy it back from a backup, "
+                f"or give up what follows: `latentloop verify {where} --repair`"
+            )
+        self.damaged = (first, *(each for each in later if isinstance(each, Damage)))
+
+    def _fetch(self, numbers: list[int]) -> list[bytes]:
+        try:
+            return self._objects.get_many([name_of(number) for number in numbers])
+        except OSError as error:
+            raise JournalError(f"cannot read {error.filename}: {error.strerror}") from error
+
+    def _numbers(self, start: int, is_gap_fine: bool = False) -> list[int]:
+        """Return the numbers of the events that are there, from ``start`` on."""
+        where = f"{self._objects.where}/{FOLDER}"
         while True:
             try:
-                names = os.listdir(self.folder)  # noqa: PTH208 - 3x faster
+                names = self._objects.names(FOLDER, after=_base(start - 1) if start else "")
             except OSError as error:
-                raise JournalError(f"cannot read {self.folder}: {error.strerror}; copy the journal back from a backup") from error
-            numbers = sorted(int(name.removesuffix(".json")) for name in names if _is_event(name))
-            gap = next((number for number, found in enumerate(numbers) if number != found), None)
-            if gap is None:
-                return numbers
+                raise JournalError(f"cannot read {where}: {error.strerror}; copy the journal back from a backup") from error
+            numbers = [int(name[:_DIGITS]) for name in names if is_event(name)]
+            gap = next((number for number, found in enumerate(numbers, start) if number != found), None)
+            if not numbers and not self._objects.exists(name_of(max(0, start - 1))):
+                raise JournalError(f"{where}/{_base(max(0, start - 1))} is missing; copy the journal back from a backup")
             # A listing is no snapshot: of two events written while it runs it may show the second alone. Then the first is there by now.
-            if not self._path(gap).exists():
-                raise JournalError(f"{self._path(gap)} is missing, though later events are there; copy it back from a backup")
-
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{number:0{_DIGITS}d}.json"
+            if gap is None or is_gap_fine or not self._objects.exists(name_of(gap)):
+                return numbers
 
 
-class Lock:
-    """The right to drive a campaign: held by one process, freed by the system when that process ends, however it ends."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: IO[str] | None = None
-
-    def take(self) -> "Lock":
-        """Take the lock, unless this object holds it already.
-
-        Raises:
-            StoreLockedError: another process holds it; the message says which, where and since when.
-        """
-        if self._file is not None:
-            return self
-        try:
-            file = self.path.open("a+")
-        except OSError as error:
-            raise StoreError(f"cannot open {self.path} for writing: {error.strerror}") from error
-        if fcntl is not None:
-            for attempt in range(_ATTEMPTS):
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError as error:
-                    if attempt + 1 < _ATTEMPTS:  # someone who only asks for the status holds it for an instant
-                        time.sleep(_PAUSE)
-                        continue
-                    file.seek(0)
-                    owner = file.read().strip() or "another process"
-                    file.close()
-                    campaign = self.path.parent.parent
-                    raise StoreLockedError(f"{campaign} is being driven by {owner}; stop that one first, or wait for it") from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-        file.flush()
-        self._file = file
-        return self
-
-    def is_held(self) -> bool:
-        """Return whether a process (this one or another) holds the lock now."""
-        if self._file is not None:
-            return True
-        if fcntl is None or not self.path.exists():
-            return False
-        try:
-            file = self.path.open()
-        except OSError as error:
-            raise StoreError(f"cannot read {self.path}: {error.strerror}") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
-        return False
-
-    def release(self) -> None:
-        """Give the lock back."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def __enter__(self) -> "Lock":
-        return self.take()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.release()
+def name_of(number: int) -> str:
+    """Return the name of an event's object."""
+    return f"{FOLDER}/{_base(number)}"
 
 
-def _is_event(name: str) -> bool:
-    return len(name) == _DIGITS + 5 and name.endswith(".json") and name[:_DIGITS].isdigit()
+def is_event(base: str) -> bool:
+    """Return whether an object in the journal's folder is an event."""
+    return len(base) == _DIGITS + 5 and base.endswith(".json") and base[:_DIGITS].isdigit()
 
 
-def _encode(event: Event) -> bytes:
+def encode(event: Event) -> bytes:
+    """Return an event as it is stored."""
     body = json.dumps(
         {"number": event.number, "time": event.time, "kind": event.kind, "data": event.data}, allow_nan=False, separators=(",", ":")
     ).encode()
@@ -191,16 +180,17 @@ def _encode(event: Event) -> bytes:
     return b'{"crc32c":"%08x","event":%s}\n' % (google_crc32c.value(body), body)
 
 
-def _decode(path: Path) -> Event:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise JournalError(f"cannot read {path}: {error.strerror}") from error
+def decode(number: int, raw: bytes) -> Event | str:
+    """Return a stored event, or what is wrong with it."""
     head, separator, rest = raw.partition(b',"event":')
     body = rest.removesuffix(b"}\n")
     if not separator or body == rest or head != b'{"crc32c":"%08x"' % google_crc32c.value(body):
-        raise JournalError(f"{path} is damaged: its checksum does not match; copy it back from a backup")
+        return "is damaged: its checksum does not match"
     data = json.loads(body)
-    if path.stem != f"{data['number']:0{_DIGITS}d}":
-        raise JournalError(f"{path} holds event {data['number']}; copy it back from a backup")
+    if data["number"] != number:
+        return f"holds event {data['number']}"
     return Event(number=data["number"], time=data["time"], kind=data["kind"], data=data["data"])
+
+
+def _base(number: int) -> str:
+    return f"{number:0{_DIGITS}d}.json"

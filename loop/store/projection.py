@@ -7,85 +7,46 @@ opens them between two resizes would see sizes that contradict each other. State
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from ..errors import ShapeMismatchError, StoreError
-from ..records import FloatArray, TrajectorySet, Trial, TrialState
+from ..records import FloatArray, Trial
+from .faults import reach
+from .layout import CHUNK, GROUP, SCALARS, metric_column, payload
 
 FLUSH_SECONDS = 0.1
-_CHUNK = 1024
-_SCALARS: Mapping[str, tuple[str, str]] = {
-    "objective": ("", "the metric that is optimized"),
-    "objective_error": ("", "standard error of the objective"),
-    "acquisition_value": ("", "value of the acquisition function where it was maximal"),
-    "distance": ("", "distance of z from the encoded training data, in units of their spacing"),
-    "consistency": ("", "|encode(decode(z)) - z|"),
-    "armed_at": ("s", "POSIX time at which the trial was armed"),
-    "finished_at": ("s", "POSIX time at which its result was committed"),
-    "seconds": ("s", "time the measurement took on its worker"),
-}
-_CODECS = (ZstdCodec(level=1), Crc32cCodec())
-
-
-def create_trials(root: zarr.Group, n_trials: int, n_latent: int, like: TrajectorySet) -> None:
-    """Make the group ``trials`` with all its arrays, long enough for ``n_trials`` trials with trajectories like the given ones."""
-    times, channels = like.times, like.channels
-    group = root.create_group("trials", overwrite=True, attributes={"description": "one row per trial; drop the rows whose state is 0"})
-    states = {"flag_values": [int(state) for state in TrialState], "flag_meanings": " ".join(state.word for state in TrialState)}
-    _column(group, "state", n_trials, "uint8", 0, states)
-    _column(group, "model_version", n_trials, "int32", -1, {"description": "version of the latent model"})
-    _column(
-        group, "acquisition", n_trials, "uint8", 0, {"names": ["", "initial"], "description": "index into names: what proposed the trial"}
-    )
-    _column(group, "worker", n_trials, "uint8", 0, {"names": [""], "description": "index into names: what measured the trial"})
-    for name, (scalar_unit, description) in _SCALARS.items():
-        _column(group, name, n_trials, "float64", np.nan, {"unit": scalar_unit, "description": description})
-    _payload(group, "z", n_trials, (n_latent,), ("latent",), _CHUNK, {"description": "latent vector"})
-    shape, dimensions = like.values.shape[1:], ("time", "channel")[: like.values.ndim - 1]
-    _payload(group, "trajectory", n_trials, shape, dimensions, 1, {"unit": like.unit, "channels": list(channels)})
-    time = group.create_array("time", shape=times.shape, dtype="float64", dimension_names=("time",), attributes={"unit": like.time_unit})
-    time[:] = times
-
-
-def fits(root: zarr.Group, n_latent: int, like: TrajectorySet) -> bool:
-    """Return whether the group ``trials`` is there, whole, for such latent vectors and trajectories."""
-    try:
-        group: Any = root["trials"]
-        found = group["z"].shape[1:], group["trajectory"].shape[1:], group["time"].shape  # `time` is made last
-    except KeyError:
-        return False
-    return bool(found == ((n_latent,), like.values.shape[1:], like.times.shape))
 
 
 class Projection:
     """Writes the group ``trials`` while a campaign runs.
 
     Args:
-        root: the store's root group, open for writing.
-        n_trials: the budget; shorter arrays of an earlier session are lengthened.
+        root: the store's root group, open for writing; its metadata are sound and long enough.
         trials: what the journal knows: the columns are rebuilt from it.
+        others: names of the arrays that evaluators gave in earlier sessions.
     """
 
-    def __init__(self, root: zarr.Group, n_trials: int, trials: list[Trial]) -> None:
-        group = root["trials"]
+    def __init__(self, root: zarr.Group, trials: list[Trial], others: Iterable[str] = ()) -> None:
+        group = root[GROUP]
         assert isinstance(group, zarr.Group)
         self._group = group
-        self._arrays: dict[str, Any] = {name: array for name, array in group.arrays() if name != "time"}
-        for array in self._arrays.values():
-            if array.shape[0] < n_trials:
-                array.resize((n_trials, *array.shape[1:]))
+        self._loose: set[str] = group.store.loose  # type: ignore[attr-defined]  # both kinds of store have it
+        self._arrays: dict[str, Any] = {name: group[name] for name in (*COLUMNS, "trajectory")}
+        metrics = {metric for trial in trials for metric in trial.metrics}
+        self._arrays |= {name: group[name] for name in (f"metric_{metric}" for metric in sorted(metrics)) if name in group}
+        for name in others:
+            self._open(name)
         self._length = int(self._arrays["state"].shape[0])
         self._columns: dict[str, npt.NDArray[Any]] = {}
         for name, array in self._arrays.items():
-            if array.ndim == 1 or name == "z":
-                self._columns[name] = np.full(array.shape, array.fill_value, dtype=array.dtype)
-        self._names = {name: list(self._arrays[name].attrs["names"]) for name in ("acquisition", "worker")}
+            if name in COLUMNS or name.startswith("metric_"):
+                self._column(name, array)
+        self._names = {name: list(self._arrays[name].attrs.get("names", [""])) for name in ("acquisition", "worker")}
         self._dirty: set[tuple[str, int]] = set()
         self._mutex = threading.Lock()
         self._wake = threading.Event()
@@ -107,7 +68,7 @@ class Projection:
             self._set("acquisition", trial.number, self._code("acquisition", trial.acquisition))
             self._set("worker", trial.number, self._code("worker", trial.worker))
             self._set("z", trial.number, trial.z)
-            for name in _SCALARS:
+            for name in SCALARS:
                 self._set(name, trial.number, getattr(trial, name))
             for metric, value in trial.metrics.items():
                 self._set(f"metric_{metric}", trial.number, value)
@@ -123,9 +84,9 @@ class Projection:
         """
         array = self._arrays.get(name)
         try:
-            if array is None:
+            if array is None and (array := self._open(name)) is None:
                 dimensions = tuple(f"{name}_{axis}" for axis in range(values.ndim))
-                array = self._arrays[name] = _payload(self._group, name, self._length, values.shape, dimensions, 1, {})
+                array = self._arrays[name] = payload(self._group, name, self._length, values.shape, dimensions, 1, {})
             if array.shape[1:] != values.shape:
                 raise ShapeMismatchError(  # noqa: TRY301 - a caller may mend it
                     f"array {name!r} of trial {trial} has shape {values.shape}, that of earlier trials {array.shape[1:]}"
@@ -133,19 +94,25 @@ class Projection:
             array[trial] = values
         except ShapeMismatchError:
             raise
-        except OSError as error:
+        except (OSError, KeyError, ValueError) as error:
             raise StoreError(
-                f"cannot write {name} of trial {trial}: {error.strerror or error}; what was committed before is intact"
+                f"cannot write {name} of trial {trial}: {getattr(error, 'strerror', None) or error}; what was committed before is intact"
             ) from error
 
     def flush(self) -> None:
         """Write every changed chunk of the columns."""
         with self._mutex:
-            work = [(name, chunk, self._columns[name][chunk * _CHUNK : (chunk + 1) * _CHUNK].copy()) for name, chunk in sorted(self._dirty)]
+            work = [(name, chunk, self._columns[name][chunk * CHUNK : (chunk + 1) * CHUNK].copy()) for name, chunk in sorted(self._dirty)]
             self._dirty.clear()
+        if work:
+            reach("flush.before")
         # `state` last: whoever sees a trial's state sees its numbers too.
         for name, chunk, values in sorted(work, key=lambda item: item[0] == "state"):
-            self._arrays[name][chunk * _CHUNK : chunk * _CHUNK + len(values)] = values
+            if name == "state":
+                reach("flush.midway")
+            self._arrays[name][chunk * CHUNK : chunk * CHUNK + len(values)] = values
+        if work:
+            reach("flush.after")
 
     def close(self) -> None:
         """Stop the thread and write what is left.
@@ -180,7 +147,7 @@ class Projection:
 
     def _set(self, name: str, trial: int, value: Any) -> None:
         self._columns[name][trial] = value
-        self._dirty.add((name, trial // _CHUNK))
+        self._dirty.add((name, trial // CHUNK))
 
     def _code(self, column: str, word: str) -> int:
         """Return the number that stands for a word in a column, adding it to the column's names when it is new."""
@@ -192,38 +159,23 @@ class Projection:
 
     def _metric_column(self, metric: str) -> None:
         name = f"metric_{metric}"
-        if name not in self._arrays:
-            array = _column(self._group, name, self._length, "float64", np.nan, {"description": f"metric {metric}"})
+        if name not in self._columns:
+            array = self._open(name) or metric_column(self._group, metric, self._length)
             with self._mutex:
                 self._arrays[name] = array
-                self._columns[name] = np.full(array.shape, np.nan)
+                self._column(name, array)
 
+    def _column(self, name: str, array: Any) -> None:
+        """Take an array as a column that lives in memory."""
+        self._columns[name] = np.full(array.shape, array.fill_value, dtype=array.dtype)
+        self._loose.add(f"{GROUP}/{name}")
 
-def _column(group: zarr.Group, name: str, length: int, dtype: str, fill: float, attributes: dict[str, Any]) -> Any:
-    return group.create_array(
-        name,
-        shape=(length,),
-        chunks=(_CHUNK,),
-        dtype=dtype,
-        fill_value=fill,
-        compressors=_CODECS,
-        dimension_names=("trial",),
-        attributes=attributes,
-        config={"write_empty_chunks": True},
-    )
-
-
-def _payload(
-    group: zarr.Group, name: str, length: int, shape: tuple[int, ...], dimensions: tuple[str, ...], chunk: int, attributes: dict[str, Any]
-) -> Any:
-    return group.create_array(
-        name,
-        shape=(length, *shape),
-        chunks=(chunk, *(max(1, size) for size in shape)),
-        dtype="float64",
-        fill_value=np.nan,
-        compressors=_CODECS,
-        dimension_names=("trial", *dimensions),
-        attributes=attributes,
-        config={"write_empty_chunks": True},
-    )
+    def _open(self, name: str) -> Any:
+        """Return an array that the group has already, or None; metadata that say nothing are taken away."""
+        try:
+            self._arrays[name] = self._group[name]
+        except KeyError:
+            return None
+        except ValueError:  # not JSON, or not that of an array: its chunks stay, and are right once it is made anew
+            del self._group.store_path  # placeholder
+        return self._arrays[name]

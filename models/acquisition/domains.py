@@ -4,7 +4,9 @@ Both know which points are taken (measured, on their way, or excluded) and never
 deterministic objective teaches nothing, and two instruments at the same point waste one.
 """
 
-from typing import Final, TypeAlias
+from copy import copy
+from hashlib import blake2b
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +16,9 @@ from ..surrogates.base import Array
 
 SAME_POINT: Final = 1e-6
 """Points of a box closer than this share of its edges, in every coordinate, count as one."""
+
+_DIGEST: Final = 16
+"""Bytes of a row's digest: two of 2^64 rows would share one."""
 
 
 class Box:
@@ -81,6 +86,10 @@ class CandidateSet:
         if mask.shape != (len(self.rows),) or mask.dtype != np.bool_:
             raise DomainError(f"excluded is {mask.dtype} of shape {mask.shape}; give one boolean per candidate ({len(self.rows)},)")
         self.excluded: NDArray[np.bool_] = mask.copy()
+        # Every row is hashed once: thousands of trajectories are sixty megabytes, too much to compare at every ask.
+        self._numbers: dict[bytes, list[int]] = {}
+        for number, key in enumerate(_keys(self.rows)):
+            self._numbers.setdefault(key, []).append(number)
 
     @property
     def n_dimensions(self) -> int:
@@ -90,16 +99,24 @@ class CandidateSet:
     def available(self, taken: Array) -> NDArray[np.int64]:
         """Indices of the candidates that are neither excluded nor equal, number for number, to a taken point (m, d)."""
         free = ~self.excluded
-        if len(taken):
-            free &= ~np.isin(_as_keys(self.rows), _as_keys(taken))
+        free[self._equal_to(taken)] = False
         return np.flatnonzero(free).astype(np.int64)
+
+    def without(self, points: Array) -> Self:
+        """The same candidates, with those excluded that equal one of the points (m, d)."""
+        fewer = copy(self)
+        fewer.excluded = self.excluded.copy()
+        fewer.excluded[self._equal_to(points)] = True
+        return fewer
+
+    def _equal_to(self, points: Array) -> list[int]:
+        """Numbers of the rows that are equal to one of the points (m, d)."""
+        return [number for key in _keys(points) for number in self._numbers.get(key, ())]
 
 
 Domain: TypeAlias = Box | CandidateSet
 
 
-def _as_keys(rows: Array) -> NDArray[np.void]:
-    """Rows as single comparable items; adding 0 turns -0.0, which differs from 0.0 in its bytes only, into 0.0."""
-    contiguous = np.ascontiguousarray(rows + 0.0)
-    keys: NDArray[np.void] = contiguous.view(np.dtype((np.void, contiguous.itemsize * contiguous.shape[1])))[:, 0]
-    return keys
+def _keys(rows: Array) -> list[bytes]:
+    """A digest of each row (n, d); adding 0 turns -0.0, which differs from 0.0 in its bytes only, into 0.0."""
+    return [blake2b(np.ascontiguousarray(row + 0.0), digest_size=_DIGEST).digest() for row in rows]

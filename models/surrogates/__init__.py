@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .automatic import automatic
     from .base import Posterior, Surrogate
     from .deep_kernel import DeepKernelReport, DeepKernelSurrogate
     from .ensemble import EnsembleSurrogate
@@ -22,6 +23,7 @@ _HOMES = {
     "SparseGaussianProcess": "sparse",
     "SphericalLinear": "spherical_linear",
     "Surrogate": "base",
+    "automatic": "automatic",
 }
 """Public name -> the module it lives in; loaded on first use."""
 
@@ -35,6 +37,7 @@ __all__ = [
     "SparseGaussianProcess",
     "SphericalLinear",
     "Surrogate",
+    "automatic",
 ]
 
 

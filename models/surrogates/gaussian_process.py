@@ -168,6 +168,11 @@ class GaussianProcess:
         return len(self._y)
 
     @property
+    def noise_variance(self) -> float:
+        """Variance of a typical observation's noise, in squared units of y."""
+        return float(np.median(self._learned().noise)) * self._unit**2
+
+    @property
     def hyperparameters(self) -> Hyperparameters:
         """What was learned: length scales in units of the box's edges, mean and noise for standardized values."""
         return self._learned()

@@ -61,6 +61,10 @@ class InputLayer:
         del x
         return gradient @ self.matrix.T
 
+    def value_and_jacobian(self, x: Array) -> tuple[Array, Array]:
+        """Inputs (n, k) of points (n, D), and their derivatives (n, k, D)."""
+        return self(x), np.broadcast_to(self.matrix.T, (len(x), *self.matrix.T.shape))
+
 
 @dataclass(frozen=True, slots=True)
 class DecodedLayer:
@@ -84,13 +88,16 @@ class DecodedLayer:
 
     def pullback(self, x: Array, gradient: Array) -> Array:
         """Gradients (n, d) by the latent vectors x (n, d), from gradients (n, k) by the inputs."""
-        columns = []
-        for k, step in enumerate(self.steps):
-            ahead, behind = x.copy(), x.copy()
-            ahead[:, k] += step
-            behind[:, k] -= step
-            columns.append(((self(ahead) - self(behind)) * gradient).sum(axis=1) / (2 * step))
-        return np.stack(columns, axis=1)
+        return np.asarray(np.einsum("mk,mkd->md", gradient, self.value_and_jacobian(x)[1]))
+
+    def value_and_jacobian(self, x: Array) -> tuple[Array, Array]:
+        """Inputs (n, k) of latent vectors (n, d), and their derivatives (n, k, d), from one call of the decoder."""
+        n, d = x.shape
+        moves = np.diag(self.steps)
+        around = np.concatenate([np.zeros((1, d)), moves, -moves])
+        inputs = self((x + around[:, None]).reshape(-1, d)).reshape(2 * d + 1, n, -1)
+        slopes = (inputs[1 : d + 1] - inputs[d + 1 :]) / (2.0 * self.steps[:, None, None])
+        return inputs[0], np.moveaxis(slopes, 0, 2)
 
 
 Layer = InputLayer | DecodedLayer
@@ -141,7 +148,9 @@ def layer_of(bounds: Array, x: Array, decode: Features | None, n_channels: int =
     """The layer that looks at trajectories: at the points x (n, d) themselves, or at what `decode` makes of them."""
     if decode is None:
         return trajectory_layer(x, n_channels, with_tail_means)
-    layer = trajectory_layer(as_rows(decode(x)), n_channels, with_tail_means)
+    trajectories = np.asarray(decode(x), dtype=np.float64)
+    channels = trajectories.shape[2] if trajectories.ndim == 3 else n_channels
+    layer = trajectory_layer(as_rows(trajectories), channels, with_tail_means)
     return DecodedLayer(decode, layer, STEP * (bounds[:, 1] - bounds[:, 0]))
 
 

@@ -1,27 +1,32 @@
-"""Gaussian process on the principal scores of trajectories.
+"""Gaussian process on what trajectories look like.
 
-    f ~ GP(c, s k(u, u')),    u = V^T (decode(z) - mean) / standard deviations
+    f ~ GP(c, s k(u, u')),    u = principal scores and tail means of decode(z), in units of their standard deviations
 
-The latent space of an autoencoder may be folded or stretched where the trajectories are not; distances between principal scores are
-distances between trajectories. Points are latent vectors that `features` decodes, or trajectories themselves. The components are those
-of the observed trajectories, so that fitting is a pure function of the data.
+The latent space of an autoencoder is folded and stretched where the trajectories are not: where neighbouring codes decode to different
+trajectories the objective has cliffs and ridges, which a process of the codes can only learn one by one. Distances between decoded
+trajectories know of them beforehand, for the decoder is known. Points are latent vectors that `features` decodes, or trajectories
+themselves. What is looked at is learned from the first observations of the process's own schedule, so that fitting is a pure function of
+the data; the rest is the standard surrogate, `GaussianProcess`, of those inputs.
 
-Source: Jolliffe, Principal Component Analysis, Springer 2002, 10.1007/b98835, chapter 8 (regression on principal components).
+Source: Jolliffe, Principal Component Analysis, Springer 2002, 10.1007/b98835, chapter 8 (regression on principal components); see
+`input_layer` for the tail means.
 """
 
+from copy import copy
+from typing import Self
+
+import numpy as np
 from numpy.typing import ArrayLike
 
-from .base import Array
+from ..errors import NotFittedError
+from .base import Array, Posterior, PosteriorGradient, ValueAndGradient
+from .gaussian_process import GaussianProcess, last_refit
 from .input_layer import Features, Layer, check_inputs, layer_of
-from .kernels import KERNELS
-from .layered import LayeredSurrogate
-from .marginal_likelihood import most_probable
-from .mixture import Mixture
-from .plain import plain_member
+from .standardization import checked_box, checked_noise, checked_points, checked_values
 
 
-class PCAGaussianProcess(LayeredSurrogate):
-    """Gaussian process on at most eight principal scores.
+class PCAGaussianProcess:
+    """Gaussian process on at most eight principal scores, and on tail means.
 
     Args:
         bounds: The box (d, 2), rows [low, high].
@@ -42,16 +47,88 @@ class PCAGaussianProcess(LayeredSurrogate):
         noise: float | None = None,
         features: Features | None = None,
         n_channels: int = 1,
-        with_tail_means: bool = False,
+        with_tail_means: bool = True,
     ) -> None:
-        super().__init__(bounds, noise)
+        self.bounds: Array = checked_box(bounds)
+        self.noise = checked_noise(noise)
         check_inputs("trajectory", n_channels)
         self.features = features
         self.n_channels = n_channels
         self.with_tail_means = with_tail_means
+        self._looked_at: Array | None = None
+        self._known: tuple[Layer, GaussianProcess] | None = None
 
-    def _learn(self, x: Array, y: Array, noise: Array | None) -> tuple[Layer, Mixture]:
-        layer = layer_of(self.bounds, x, self.features, self.n_channels, self.with_tail_means)
-        u, edge = layer(x), layer.bounds[:, 1] - layer.bounds[:, 0]
-        learned = most_probable(KERNELS["matern52"], (u - layer.bounds[:, 0]) / edge, y, noise)
-        return layer, Mixture([plain_member(u, y, learned, edge)])
+    def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None) -> None:
+        """Learn from observations; arguments and errors as `GaussianProcess.fit`."""
+        points = self._checked(x)
+        values = checked_values(y, len(points))
+        first = points[: last_refit(len(points))]
+        if self._known is None or self._looked_at is None or not np.array_equal(first, self._looked_at):
+            layer = layer_of(self.bounds, first, self.features, self.n_channels, self.with_tail_means)
+            process = GaussianProcess(layer.bounds, self.noise)
+            self._looked_at = first.copy()
+        else:
+            layer, process = self._known  # the same layer; the process only saves itself work that it has done before
+        process.fit(layer(points), values, y_var)
+        self._known = (layer, process)
+
+    def condition(self, x: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """A copy that has also observed y (p,) at points (p, d), what was learned otherwise unchanged; see `Surrogate.condition`."""
+        layer, process = self._learned()
+        grown = copy(self)
+        grown._known = (layer, process.condition(layer(self._checked(x)), y))
+        grown._looked_at = None
+        return grown
+
+    @property
+    def n_observations(self) -> int:
+        """Number of observations known, fantasies included."""
+        return 0 if self._known is None else self._known[1].n_observations
+
+    @property
+    def noise_variance(self) -> float:
+        """Variance of a typical observation's noise, in squared units of y."""
+        return self._learned()[1].noise_variance
+
+    def posterior(self, x: ArrayLike) -> Posterior:
+        """Mean and variance of f at points (m, d).
+
+        Raises:
+            NotFittedError: `fit` has not been called.
+            ObservationError: `x` is not (m, d).
+            NonFiniteError: NaN or infinity in `x`.
+        """
+        layer, process = self._learned()
+        return process.posterior(layer(self._checked(x)))
+
+    def posterior_gradient(self, x: ArrayLike) -> PosteriorGradient:
+        """Mean and variance of f at points (m, d), with their gradients; errors as `posterior`."""
+        layer, process = self._learned()
+        inputs, jacobian = layer.value_and_jacobian(self._checked(x))
+        belief = process.posterior_gradient(inputs)
+        return PosteriorGradient(
+            belief.mean,
+            belief.variance,
+            np.einsum("mk,mkd->md", belief.mean_gradient, jacobian),
+            np.einsum("mk,mkd->md", belief.variance_gradient, jacobian),
+        )
+
+    def draw_path(self, generator: np.random.Generator, n_features: int = 1024) -> ValueAndGradient:
+        """One function from the posterior, with its gradient; see `paths`."""
+        layer, process = self._learned()
+        path = process.draw_path(generator, n_features)
+
+        def in_the_box(x: Array) -> tuple[Array, Array]:
+            inputs, jacobian = layer.value_and_jacobian(self._checked(x))
+            value, gradient = path(inputs)
+            return value, np.einsum("mk,mkd->md", gradient, jacobian)
+
+        return in_the_box
+
+    def _checked(self, x: ArrayLike) -> Array:
+        return checked_points(x, len(self.bounds))
+
+    def _learned(self) -> tuple[Layer, GaussianProcess]:
+        if self._known is None:
+            raise NotFittedError(f"this {type(self).__name__} has no observations; call fit(x, y)")
+        return self._known

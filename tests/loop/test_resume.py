@@ -158,11 +158,11 @@ def test_an_error_of_the_loop_is_recorded_as_failed_and_the_campaign_can_go_on(c
 
     real, calls = Campaign.propose, []
 
-    def propose(self, q):
+    def propose(self, q, first=None):
         calls.append(q)
         if len(calls) == 4:
             raise ArithmeticError("a bug")
-        return real(self, q)
+        return real(self, q, first)
 
     monkeypatch.setattr(Campaign, "propose", propose)
     with pytest.raises(ArithmeticError):

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from latentloop.loop.errors import JournalError, StoreError, StoreLockedError
-from latentloop.loop.store.journal import Journal, Lock
+from latentloop.loop.store.journal import Journal
+from latentloop.loop.store.lock import Lock
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -234,7 +235,7 @@ def test_asking_whether_the_lock_is_held_does_not_disturb_its_owner(folder):
 
 def test_a_lock_dies_with_its_process(folder):
     code = (
-        f"from pathlib import Path; from latentloop.loop.store.journal import Lock; lock = Lock(Path({str(folder / 'lock')!r})).take(); "
+        f"from pathlib import Path; from latentloop.loop.store.lock import Lock; lock = Lock(Path({str(folder / 'lock')!r})).take(); "
         "print('held', flush=True); input()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

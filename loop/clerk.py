@@ -1,0 +1,170 @@
+"""Takes operators' commands from a store's inbox, one by one, and makes an event of each.
+
+Whoever holds the store's lock has a clerk: the controller of a running campaign, or the command line where nobody drives it. A command that
+cannot be obeyed (no such trial, not in that state any more, a trajectory outside the safety envelope) is journalled as ``ignored``, with
+why. The latent space is needed for edits alone, so it is asked for when one comes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from .campaign import Campaign
+from .errors import ConfigError
+from .records import OPERATOR, TrialState
+from .store.campaign_store import CampaignStore
+from .store.history import History, jsonable
+from .store.inbox import Command
+
+_LOOK_SECONDS = 0.1
+"""The inbox is looked into no more often."""
+_STATES = {
+    "approve": TrialState.HELD,
+    "veto": TrialState.HELD,
+    "edit": TrialState.HELD,
+    "resolve": TrialState.UNKNOWN,
+    "accept": TrialState.QUARANTINED,
+}
+_EVENTS = {
+    "approve": "approved",
+    "veto": "vetoed",
+    "edit": "edited",
+    "resolve": "resolved",
+    "accept": "accepted",
+    "propose": "proposed",
+    "note": "noted",
+    "pause": "paused",
+    "resume": "resumed",
+    "stop": "stopped",
+}
+_CHANGES_BELIEF = ("edit", "resolve", "accept")
+
+
+@dataclass(frozen=True, slots=True)
+class Obeyed:
+    """What became of one command."""
+
+    name: str
+    """Of the object in the inbox."""
+    command: Command | None
+    """None for what was no command."""
+    ignored: str = ""
+    """Why nothing was done; empty when it was."""
+
+    @property
+    def changes_belief(self) -> bool:
+        """Whether the optimizer has to learn anew what is known and what is pending."""
+        return not self.ignored and self.command is not None and self.command.action in _CHANGES_BELIEF
+
+
+class Clerk:
+    """Obeys operators.
+
+    Args:
+        store: driven by this process, with its arrays open for writing.
+        campaign: gives the campaign when its latent space is needed.
+    """
+
+    def __init__(self, store: CampaignStore, campaign: Callable[[], Campaign]) -> None:
+        self._store = store
+        self._campaign = campaign
+        self._looked = -_LOOK_SECONDS
+
+    def obey(self, at_once: bool = False) -> list[Obeyed]:
+        """Journal what waits in the inbox and return what became of it; between two looks a moment passes, unless ``at_once``."""
+        if not at_once and monotonic() - self._looked < _LOOK_SECONDS:
+            return []
+        self._looked = monotonic()
+        done = []
+        for name, command in self._store.inbox.waiting():
+            if name not in self._store.history.commands:
+                done.append(Obeyed(name, command, self._take(name, command)))
+            self._store.inbox.remove(name)
+        return done
+
+    def _take(self, name: str, command: Command | None) -> str:
+        """Journal one command; return why it was ignored, empty when it was not."""
+        if command is None:
+            reason = "the file is not a command"
+            self._store.append("ignored", {"command": name, "reason": reason})
+            return reason
+        facts = {"command": name, "who": command.who, "reason": command.reason, "said_at": command.time}
+        if command.trial is not None:
+            facts["trial"] = command.trial
+        reason = objection(self._store.history, command)
+        try:
+            if not reason:
+                facts.update(self._effect(command))
+        except ConfigError as error:
+            reason = str(error)
+        if reason:
+            self._store.append("ignored", {**facts, "action": command.action, "reason": reason})
+            return reason
+        self._store.append(_EVENTS[command.action], facts)
+        if command.trial is not None:
+            self._store.publish(command.trial)
+        return ""
+
+    def _effect(self, command: Command) -> dict[str, Any]:
+        """Return what the event of a command says besides who and why; raises ConfigError where it cannot be done."""
+        match command.action:
+            case "edit":
+                return self._edit(command)
+            case "propose":
+                return {key: value for key, value in (("z", command.z), ("trajectory", command.trajectory)) if value is not None}
+            case "resolve":
+                metric = self._store.history.configuration["objective"]["metric"]
+                return {
+                    "outcome": command.outcome,
+                    "objective": command.metrics.get(metric),
+                    "objective_error": command.errors.get(metric),
+                    "metrics": dict(command.metrics),
+                }
+            case _:
+                return {}
+
+    def _edit(self, command: Command) -> dict[str, Any]:
+        """Put another trajectory in the place of a held trial's, and return its point."""
+        campaign, number = self._campaign(), command.trial
+        candidate = campaign.candidate(OPERATOR, z=command.z, trajectory=command.trajectory)
+        violation = campaign.violation(candidate.trajectory)
+        if violation is not None:
+            raise ConfigError(f"outside the safety envelope: {violation.sentence}")
+        assert number is not None
+        self._store.write_payload(number, {"trajectory": candidate.trajectory})  # before the event that makes it count
+        return {"z": candidate.z.tolist(), "distance": jsonable(candidate.distance), "consistency": jsonable(candidate.consistency)}
+
+
+def objection(history: History, command: Command) -> str:
+    """Return why a command cannot be obeyed as the campaign stands; empty when it can."""
+    number, trials = command.trial, history.trials
+    state = _STATES.get(command.action)
+    if number is not None and not 0 <= number < len(trials):
+        return f"there is no trial {number}; there are {len(trials)}, the first is 0"
+    if state is not None:
+        if number is None:
+            return f"{command.action} needs the number of a trial"
+        if trials[number].state is not state:
+            return f"trial {number} is {trials[number].state.word}, not {state.word}"
+    match command.action:
+        case "veto" if not command.reason.strip():
+            return "a veto needs a reason: --reason 'the film would break'"
+        case "note" if not command.reason.strip():
+            return "a note needs a text"
+        case "edit" | "propose" if (command.z is None) == (command.trajectory is None):
+            return f"{command.action} needs either a point of the latent space or a trajectory"
+        case "accept" if number is not None and not abs(trials[number].objective) < float("inf"):
+            return f"the reading of trial {number} is {trials[number].objective}: there is nothing to learn from it"
+        case "resolve" if number is not None:
+            return _objection_to_resolution(history, command, number)
+    return ""
+
+
+def _objection_to_resolution(history: History, command: Command, number: int) -> str:
+    if number not in history.waiting()["unknown"]:
+        return f"trial {number} is being repeated already"
+    metric = history.configuration["objective"]["metric"]
+    if command.outcome == "completed" and metric not in command.metrics:
+        return f"a completed trial needs the reading of {metric!r}: --metric {metric}=1.23"
+    return "" if command.outcome else "say what became of it: completed, failed or repeat"

@@ -1,0 +1,188 @@
+"""What an optimizer knows: points told, on their way, spent and infeasible, checked as they come in.
+
+Everything that an optimizer proposes follows from these arrays, in their order, and from the number of points asked so far.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .records import FloatArray
+
+LARGEST = 1e130
+"""Larger values are cut: their squares, which every model takes, would overflow."""
+_OUTLYING = 100.0
+"""Ranges of the middle eighty percent beyond which a value counts as an outlier; a true peak is rarely so high."""
+
+
+class Observations:
+    """The points of one optimizer.
+
+    Args:
+        bounds: the box, shape (d, 2) with rows [low, high].
+    """
+
+    def __init__(self, bounds: FloatArray) -> None:
+        self._bounds = bounds
+        none = np.empty((0, len(bounds)))
+        self.x: FloatArray = none
+        """Points told (n, d), in the order of telling."""
+        self.y: FloatArray = np.empty(0)
+        """Their values (n,)."""
+        self.y_var: FloatArray = np.empty(0)
+        """Variances of these (n,), NaN where not known."""
+        self.pending: FloatArray = none
+        """Points asked and neither told nor discarded (p, d)."""
+        self.spent: FloatArray = none
+        """Fixed candidates that were discarded."""
+        self.infeasible: FloatArray = none
+        """Points that gave nothing."""
+
+    @property
+    def taken(self) -> FloatArray:
+        """All points that must not be asked again (m, d)."""
+        return np.concatenate([self.x, self.pending, self.spent, self.infeasible])
+
+    @property
+    def known_variances(self) -> FloatArray | None:
+        """Variances (n,) of the values where all of them are known, else None."""
+        known = np.isfinite(self.y_var)
+        return self.y_var if len(known) and known.all() else None
+
+    def tell(self, X: npt.ArrayLike, y: npt.ArrayLike, y_var: npt.ArrayLike | None = None) -> None:
+        """Add observations; see `Optimizer.tell`."""
+        x = self.checked(X)
+        values = _column(y, len(x), "y")
+        variances = np.full(len(x), math.nan) if y_var is None else _column(y_var, len(x), "y_var")
+        if y_var is not None and (variances < 0).any():
+            raise ValueError("y_var must hold variances, which are not negative")
+        self.x = np.concatenate([self.x, x])
+        self.y = np.concatenate([self.y, values])
+        self.y_var = np.concatenate([self.y_var, variances])
+        self._forget_pending(x)
+
+    def wait_for(self, x: FloatArray) -> None:
+        """Make points (q, d) pending."""
+        self.pending = np.concatenate([self.pending, x])
+
+    def discard(self, X: npt.ArrayLike, *, infeasible: bool, spend: bool) -> None:
+        """Free pending points (q, d), and remember them as infeasible, or else as spent."""
+        x = self.checked(X)
+        self._forget_pending(x)
+        if infeasible:
+            self.infeasible = np.concatenate([self.infeasible, x])
+        elif spend:
+            self.spent = np.concatenate([self.spent, x])
+
+    def move_pending(self, old: npt.ArrayLike, new: npt.ArrayLike) -> None:
+        """Put the pending point ``new`` (d,) in the place of ``old`` (d,); see `Optimizer.move_pending`."""
+        (before,), (after,) = self.checked(old), self.checked(new)
+        rows = np.flatnonzero((self.pending == before).all(axis=1))
+        if not len(rows):
+            raise ValueError(f"point {before.tolist()} is not pending; ask for it first")
+        self.pending = self.pending.copy()
+        self.pending[rows[0]] = after
+
+    def state(self) -> dict[str, Any]:
+        """Return all of this as JSON-able values; `restore` reads them."""
+        return {
+            "x": self.x.tolist(),
+            "y": self.y.tolist(),
+            "y_var": [None if math.isnan(value) else value for value in self.y_var.tolist()],
+            "pending": self.pending.tolist(),
+            "spent": self.spent.tolist(),
+            "infeasible": self.infeasible.tolist(),
+        }
+
+    def restore(
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        y_var: list[float | None] | None,
+        pending: npt.ArrayLike,
+        spent: npt.ArrayLike,
+        infeasible: npt.ArrayLike,
+    ) -> None:
+        """Take over what `state` returned."""
+        self.x, self.pending, self.spent, self.infeasible = (
+            np.asarray(points, dtype=np.float64).reshape(-1, len(self._bounds)) for points in (x, pending, spent, infeasible)
+        )
+        self.y = np.asarray(y, dtype=np.float64).reshape(-1)
+        variances = [None] * len(self.y) if y_var is None else y_var
+        self.y_var = np.array([math.nan if value is None else value for value in variances], dtype=np.float64)
+
+    def checked(self, X: npt.ArrayLike) -> FloatArray:
+        """Return points of the box as (q, d) float64.
+
+        Raises:
+            ValueError: another shape, not finite, or outside the box.
+        """
+        x = np.atleast_2d(np.asarray(X, dtype=np.float64)) + 0.0
+        if x.ndim != 2 or x.shape[1] != len(self._bounds):
+            raise ValueError(f"points must have shape (q, {len(self._bounds)}), not {np.shape(X)}")
+        if not np.isfinite(x).all():
+            raise ValueError("points must be finite")
+        low, high = self._bounds.T
+        slack = 1e-9 * (high - low)
+        outside = ((x < low - slack) | (x > high + slack)).any(axis=1)
+        if outside.any():
+            raise ValueError(
+                f"point {x[outside][0].tolist()} lies outside the box {self._bounds.tolist()}; widen the bounds, or leave it out"
+            )
+        return x
+
+    def _forget_pending(self, x: FloatArray) -> None:
+        """Take each of the points out of the pending ones, once."""
+        told = [row.tobytes() for row in x]
+        kept = []
+        for row in self.pending:
+            key = row.tobytes()
+            if key in told:
+                told.remove(key)
+            else:
+                kept.append(row)
+        self.pending = np.array(kept).reshape(-1, len(self._bounds))
+
+
+def tamed(values: FloatArray) -> FloatArray:
+    """Return values (n,) with outliers drawn in, so that one wild reading does not hide all others from the surrogate.
+
+    What lies further from the median than a hundred times the range of the middle eighty percent grows only logarithmically beyond that;
+    the order of the values stays, and usual ones do not change.
+    """
+    y = np.clip(values, -LARGEST, LARGEST)
+    low, middle, high = np.quantile(y, [0.1, 0.5, 0.9])
+    spread = float(high - low)
+    if spread <= 0.0:
+        apart = np.abs(y - middle)
+        spread = float(apart[apart > 0].min()) if (apart > 0).any() else 0.0
+    limit = _OUTLYING * spread
+    excess = np.abs(y - middle) - limit
+    if spread <= 0.0 or not (excess > 0).any():
+        return y
+    drawn_in = limit + spread * np.log1p(np.maximum(excess, 0.0) / spread)
+    return np.where(excess > 0, middle + np.sign(y - middle) * drawn_in, y)
+
+
+def checked_box(bounds: npt.ArrayLike) -> FloatArray:
+    """Return a box (d, 2), or raise ValueError where it is none."""
+    box = np.asarray(bounds, dtype=np.float64)
+    if box.ndim != 2 or box.shape[1] != 2 or not len(box):
+        raise ValueError(f"bounds must have shape (d, 2) with rows [low, high], not {box.shape}")
+    if not np.isfinite(box).all() or (box[:, 0] >= box[:, 1]).any():
+        raise ValueError(f"bounds must be finite with low < high in every row, not {box.tolist()}")
+    return box
+
+
+def _column(values: npt.ArrayLike, n: int, name: str) -> FloatArray:
+    column = np.asarray(values, dtype=np.float64)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    column = np.atleast_1d(column)
+    if column.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},) or ({n}, 1) to match the points, not {np.shape(values)}")
+    if not np.isfinite(column).all():
+        raise ValueError(f"{name} must be finite; discard the points of readings that are not")
+    return column

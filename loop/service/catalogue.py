@@ -1,0 +1,231 @@
+"""The campaigns under the root: found, looked up by name, started, resumed, deleted.
+
+A request's name is looked up among the names of the folders that are there; no path is ever made of it. Only folders directly under the
+root count, and no links, so that nothing outside it can be reached.
+"""
+
+import asyncio
+import logging
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+from secrets import token_hex
+
+from ..config import CampaignConfig
+from ..errors import StoreError
+from ..messages import CampaignSummary
+from .launcher import Launcher
+from .problems import refuse
+from .settings import ServerSettings
+from .tokens import FOLDER, Principal
+from .watch import CampaignWatch
+
+log = logging.getLogger("latentloop.service")
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_SUPERVISE_SECONDS = 2.0
+_SCAN_SECONDS = 0.5
+_RESTARTS = 3
+"""Times that a driver which died is started again within an hour."""
+_HOUR = 3600.0
+_PATIENCE = 1.0
+"""Seconds that a list of campaigns waits for journals that are read for the first time."""
+
+
+class Catalogue:
+    """The campaigns of one server.
+
+    Args:
+        root: the folder that holds them.
+        settings: limits, and what is done with unfinished ones.
+        launcher: starts their drivers.
+    """
+
+    def __init__(self, root: Path, settings: ServerSettings, launcher: Launcher) -> None:
+        self.root = root
+        self.settings = settings
+        self.launcher = launcher
+        self._watches: dict[str, CampaignWatch] = {}
+        self._scanned_at = -_HOUR
+        self._restarts: dict[str, list[float]] = {}
+        self._creating = asyncio.Lock()
+
+    def scan(self, *, now: bool = False) -> None:
+        """Look which campaigns there are; at most twice a second unless ``now``."""
+        if not now and time.monotonic() - self._scanned_at < _SCAN_SECONDS:
+            return
+        self._scanned_at = time.monotonic()
+        found: dict[str, Path] = {}
+        with os.scandir(self.root) as entries:
+            for entry in entries:
+                path = Path(entry.path)
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False) and (path / "journal").is_dir():
+                    found[entry.name] = path
+        for name in set(self._watches) - set(found):
+            self._watches.pop(name).close()
+        for name, path in found.items():
+            if name not in self._watches:
+                self._watches[name] = CampaignWatch(name, path)
+
+    def names(self) -> list[str]:
+        """Return the names of all campaigns, those that are only starting included."""
+        self.scan()
+        return sorted({*self._watches, *self.launcher.names()})
+
+    def get(self, name: str) -> CampaignWatch:
+        """Return a campaign that has a folder.
+
+        Raises:
+            HTTPException: there is none of this name, or it is only starting.
+        """
+        self.scan()
+        if name not in self._watches:
+            self.scan(now=True)
+        watch = self._watches.get(name)
+        if watch is None:
+            if name in self.launcher.names():
+                raise refuse(409, f"campaign {name!r} has no folder yet: {self._early(name).reason or 'it is starting'}")
+            raise refuse(404, f"there is no campaign {name[:80]!r}; GET /api/v1/campaigns lists them")
+        return watch
+
+    async def ready(self, name: str) -> CampaignWatch:
+        """Return a campaign with its history up to date; one that is read for the first time, as far as it is within a second."""
+        watch = self.get(name)
+        await watch.ready(_PATIENCE)
+        if watch.problem and not watch.history.configuration:
+            raise refuse(409, f"campaign {name!r} cannot be read: {watch.problem}")
+        if not watch.history.configuration:
+            raise refuse(409, f"campaign {name!r} is only being made")
+        return watch
+
+    async def summary(self, name: str) -> CampaignSummary:
+        """Return a campaign at a glance, also one that is only starting or could not be started."""
+        self.scan()
+        if name in self._watches or name not in self.launcher.names():
+            watch = self.get(name)
+            await watch.ready(_PATIENCE)
+            return watch.summary()
+        return self._early(name)
+
+    async def summaries(self, principal: Principal) -> list[CampaignSummary]:
+        """Return all campaigns that somebody may see, at a glance."""
+        names = [name for name in self.names() if principal.sees(name)]
+        await asyncio.gather(*(self._watches[name].ready(_PATIENCE) for name in names if name in self._watches))
+        return [self._watches[name].summary() if name in self._watches else self._early(name) for name in names]
+
+    def watched(self) -> dict[str, CampaignWatch]:
+        """Return the campaigns that have a folder, by name."""
+        self.scan()
+        return dict(self._watches)
+
+    async def create(self, name: str, config: CampaignConfig) -> CampaignSummary:
+        """Start a new campaign.
+
+        Raises:
+            HTTPException: the name is taken or no name, or the server has enough to do.
+        """
+        if not NAME.match(name):
+            raise refuse(422, "name: a campaign's name has up to 64 letters, digits, '.', '_' and '-', and starts with a letter or digit")
+        async with self._creating:
+            taken = {known.lower() for known in self.names()}
+            if name.lower() in taken or os.path.lexists(self.root / name):
+                raise refuse(409, f"there is a campaign or a file {name!r} already; choose another name")
+            if len(taken) >= self.settings.limits.campaigns:
+                raise refuse(429, f"this server holds {len(taken)} campaigns, its limit; delete one first")
+            self._require_room()
+            await asyncio.to_thread(self.launcher.run, name, config)
+        return self._early(name)
+
+    async def resume(self, name: str) -> None:
+        """Start a driver for a campaign that has none.
+
+        Raises:
+            HTTPException: it has one, or the server has enough to do.
+        """
+        watch = self.get(name)
+        if watch.store.lock.is_held() or self.launcher.is_alive(name):
+            raise refuse(409, f"campaign {name!r} is being driven already")
+        self._require_room()
+        await asyncio.to_thread(self.launcher.resume, name)
+
+    async def delete(self, name: str) -> None:
+        """Remove a campaign that nobody drives, with all its data.
+
+        Raises:
+            HTTPException: it is driven, or there is none.
+        """
+        if self.launcher.is_alive(name):
+            raise refuse(409, f"campaign {name!r} is being driven; stop it first")
+        self.scan(now=True)
+        if name not in self._watches and name in self.launcher.names():  # it never got a folder
+            self.launcher.forget(name)
+            return
+        watch = self.get(name)
+        if watch.store.lock.is_held():
+            raise refuse(409, f"campaign {name!r} is being driven; stop it first")
+        bin_folder = self.root / FOLDER / "deleted"
+        aside = bin_folder / f"{name}.{token_hex(4)}"
+        try:
+            bin_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            watch.path.rename(aside)  # gone at once for everybody; its files follow
+        except OSError as error:
+            raise StoreError(f"cannot delete {name}: {error.strerror}") from error
+        self.launcher.forget(name)
+        self.scan(now=True)
+        await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+
+    async def supervise(self) -> None:
+        """Look after drivers for ever: take note of those that end, and resume campaigns as configured."""
+        first = True
+        while True:
+            try:
+                for watch in list(self.watched().values()):
+                    if not watch.is_loaded:
+                        await watch.ready(_HOUR)
+                await self._resume_unfinished(is_start=first)
+            except Exception:  # supervision outlives whatever happens to one campaign
+                log.exception("supervision failed")
+            first = False
+            await asyncio.sleep(_SUPERVISE_SECONDS)
+
+    def close(self) -> None:
+        """Follow no more campaigns; their drivers go on."""
+        for watch in self._watches.values():
+            watch.close()
+
+    async def _resume_unfinished(self, *, is_start: bool) -> None:
+        for name in self.launcher.names():
+            self.launcher.is_alive(name)  # takes note of those that have ended
+        if self.settings.resume == "never" or (self.settings.resume == "on_start" and not is_start):
+            return
+        for name, watch in self.watched().items():
+            await watch.ready()
+            # One that was stopped or paused by a person ended with a word; one whose driver died, without.
+            died = bool(watch.history.n_events) and watch.history.last_session in ("", "open") and not watch.problem
+            if not died or watch.store.lock.is_held() or self.launcher.is_alive(name):
+                continue
+            now = time.monotonic()
+            recent = [at for at in self._restarts.get(name, []) if now - at < _HOUR]
+            if len(recent) >= _RESTARTS:
+                continue
+            self._restarts[name] = [*recent, now]
+            log.warning("campaign %s has lost its driver; resuming it", name)
+            await self.resume(name)
+
+    def _require_room(self) -> None:
+        n_running = sum(watch.is_driven() for watch in self._watches.values())
+        n_starting = sum(self.launcher.is_alive(name) for name in self.launcher.names() if name not in self._watches)
+        if n_running + n_starting >= self.settings.limits.running:
+            raise refuse(429, f"{n_running + n_starting} campaigns are running, this server's limit; stop one first")
+
+    def _early(self, name: str) -> CampaignSummary:
+        """Return what can be said of a campaign that has no folder."""
+        is_alive = self.launcher.is_alive(name)
+        return CampaignSummary(
+            name=name,
+            title=name,
+            state="starting" if is_alive else "failed",
+            reason="" if is_alive else self.launcher.last_words(name) or "its process ended before it had a folder",
+        )

@@ -1,0 +1,53 @@
+// What needs a person, before everything else: trials held for approval, trials nobody knows the fate of, readings nobody believes.
+
+import { button, fill, h, panel } from "./element.js";
+import { number, some, vector } from "./format.js";
+import { trialActions } from "./trial_actions.js";
+
+const SHOWN = 12;
+const WHY = {
+  held: "waits for approval before it is measured",
+  unknown: "nobody knows whether it fired",
+  quarantined: "measured, but not believable",
+};
+
+/** The list of trials that need a person; hidden while there are none. */
+export class AttentionPanel {
+  constructor(campaign, edit) {
+    this.campaign = campaign;
+    this.edit = edit;
+    this.list = h("ul", { class: "attention-list" });
+    this.count = h("p", { class: "soft", role: "status" });
+    this.element = panel("Needs a person", { className: "attention" }, this.count, this.list);
+    this.shown = "";
+    this.update({ trials: [true] });
+  }
+
+  /** Lists the trials anew where one of them changed. */
+  update(change) {
+    if (!change.trials.length && !change.detail) return;
+    const trials = this.campaign.waiting("held", "unknown", "quarantined");
+    const mark = JSON.stringify(trials.map((trial) => [trial.number, trial.state, trial.z]));
+    if (mark === this.shown) return;
+    this.shown = mark;
+    this.element.hidden = trials.length === 0;
+    this.count.textContent = `${some(trials.length, "trial")} ${trials.length === 1 ? "waits" : "wait"} for a decision${trials.length > SHOWN ? `; the first ${SHOWN} are listed` : ""}.`;
+    fill(this.list, trials.slice(0, SHOWN).map((trial) => this.#item(trial)));
+  }
+
+  #item(trial) {
+    return h(
+      "li",
+      { class: trial.state },
+      h(
+        "div",
+        {},
+        button(`Trial ${trial.number}`, () => this.campaign.choose(trial.number), { kind: "link" }),
+        h("span", { class: `badge ${trial.state}` }, trial.state),
+        h("span", { class: "soft" }, [WHY[trial.state], trial.reason].filter(Boolean).join(": ")),
+        h("span", { class: "soft mono" }, `z = ${vector(trial.z)}${trial.objective === null || trial.objective === undefined ? "" : `, ${number(trial.objective)}`}`),
+      ),
+      h("div", { class: "row" }, trialActions(this.campaign, trial, this.edit)),
+    );
+  }
+}

@@ -1,0 +1,51 @@
+// The page of one campaign: the head, what needs a person, then panels that follow the campaign live.
+
+import { AttentionPanel } from "./attention_panel.js";
+import { Campaign } from "./campaign.js";
+import { CampaignHead } from "./campaign_head.js";
+import { button, fill, h } from "./element.js";
+import { EventsPanel } from "./events_panel.js";
+import { FiguresPanel } from "./figures_panel.js";
+import { LatentPanel } from "./latent_panel.js";
+import { QueuePanel } from "./queue_panel.js";
+import { mayOperate } from "./session.js";
+import { SettingsPanel } from "./settings_panel.js";
+import { SteeringPanel } from "./steering_panel.js";
+import { TracePanel } from "./trace_panel.js";
+import { TrajectoryPanel } from "./trajectory_panel.js";
+import { TrialPanel } from "./trial_panel.js";
+import { TrialsPanel } from "./trials_panel.js";
+
+/** Fills `main` with a campaign; returns what lets go of it. */
+export async function openCampaign(main, { name, trial }) {
+  const campaign = new Campaign(name);
+  fill(main, h("p", { class: "absent" }, "Loading …"));
+  await campaign.load();
+  if (trial !== undefined && Number.isFinite(Number(trial))) campaign.chosen = Number(trial);
+  const latent = campaign.add(new LatentPanel(campaign));
+  const steering = campaign.add(new SteeringPanel(campaign, latent));
+  const edit = campaign.detail.box ? (held) => steering.open(held) : null;
+  const head = campaign.add(new CampaignHead(campaign));
+  const attention = campaign.add(new AttentionPanel(campaign, edit));
+  const panels = [
+    latent,
+    campaign.add(new TracePanel(campaign)),
+    campaign.add(new TrajectoryPanel(campaign)),
+    campaign.add(new TrialPanel(campaign, edit)),
+    campaign.add(new QueuePanel(campaign)),
+    campaign.add(new EventsPanel(campaign)),
+  ];
+  const lower = [campaign.add(new TrialsPanel(campaign)), campaign.add(new FiguresPanel(campaign)), campaign.add(new SettingsPanel(campaign))];
+  if (edit && mayOperate()) {
+    const open = button("Add trial …", () => steering.open());
+    latent.element.querySelector(".tools").append(open);
+  }
+  // The editor stands beside the map that it is used with.
+  latent.element.append(steering.element);
+  fill(main, head.element, attention.element, h("div", { class: "board" }, panels.map((panel) => panel.element)), lower.map((panel) => panel.element));
+  document.title = `${campaign.summary.title || name} · latentloop`;
+  return () => {
+    campaign.close();
+    for (const panel of [head, ...panels, ...lower]) panel.close?.();
+  };
+}

@@ -1,0 +1,175 @@
+"""The group ``trials`` of a store: which arrays it has, and what the metadata of each must say.
+
+Everything but the payload can be made anew from the journal and the configuration, the metadata of every array included. So damaged
+metadata are not only noticed (they are compared with what they must be, not merely parsed) but mended when the campaign is driven again.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.storage import MemoryStore
+
+from ..records import TrajectorySet, TrialState
+from .objects import Objects
+
+GROUP = "trials"
+CHUNK = 1024
+SCALARS: Mapping[str, tuple[str, str]] = {
+    "objective": ("", "the metric that is optimized"),
+    "objective_error": ("", "standard error of the objective"),
+    "acquisition_value": ("", "value of the acquisition function where it was maximal"),
+    "distance": ("", "distance of z from the encoded training data, in units of their spacing"),
+    "consistency": ("", "|encode(decode(z)) - z|"),
+    "armed_at": ("s", "POSIX time at which the trial was armed"),
+    "finished_at": ("s", "POSIX time at which its result was committed"),
+    "seconds": ("s", "time the measurement took on its worker"),
+}
+COLUMNS = ("state", "model_version", "acquisition", "worker", "z", *SCALARS)
+"""Arrays that the journal can rebuild; those of metrics come to them."""
+_CODECS = (ZstdCodec(level=1), Crc32cCodec())
+_GROWING = ("names",)
+"""Attributes that grow while a campaign runs."""
+
+
+def create_trials(root: zarr.Group, n_trials: int, n_latent: int, like: TrajectorySet) -> None:
+    """Make the group ``trials`` with all its arrays, long enough for ``n_trials`` trials with trajectories like the given ones."""
+    times, channels = like.times, like.channels
+    group = root.create_group("trials", overwrite=True, attributes={"description": "one row per trial; drop the rows whose state is 0"})
+    states = {"flag_values": [int(state) for state in TrialState], "flag_meanings": " ".join(state.word for state in TrialState)}
+    column(group, "state", n_trials, "uint8", 0, states)
+    column(group, "model_version", n_trials, "int32", -1, {"description": "version of the latent model"})
+    column(
+        group, "acquisition", n_trials, "uint8", 0, {"names": ["", "initial"], "description": "index into names: what proposed the trial"}
+    )
+    column(group, "worker", n_trials, "uint8", 0, {"names": [""], "description": "index into names: what measured the trial"})
+    for name, (scalar_unit, description) in SCALARS.items():
+        column(group, name, n_trials, "float64", np.nan, {"unit": scalar_unit, "description": description})
+    payload(group, "z", n_trials, (n_latent,), ("latent",), CHUNK, {"description": "latent vector"})
+    shape, dimensions = like.values.shape[1:], ("time", "channel")[: like.values.ndim - 1]
+    payload(group, "trajectory", n_trials, shape, dimensions, 1, {"unit": like.unit, "channels": list(channels)})
+    time = group.create_array("time", shape=times.shape, dtype="float64", dimension_names=("time",), attributes={"unit": like.time_unit})
+    time[:] = times
+
+
+def fits(root: zarr.Group, n_latent: int, like: TrajectorySet) -> bool:
+    """Return whether the group ``trials`` is there, whole, for such latent vectors and trajectories."""
+    try:
+        group: Any = root["trials"]
+        found = group["z"].shape[1:], group["trajectory"].shape[1:], group["time"].shape  # `time` is made last
+    except KeyError:
+        return False
+    return bool(found == ((n_latent,), like.values.shape[1:], like.times.shape))
+
+
+def metric_column(group: Any, metric: str, length: int) -> Any:
+    """Make the column of a metric."""
+    return column(group, f"metric_{metric}", length, "float64", np.nan, {"description": f"metric {metric}"})
+
+
+def differences(
+    objects: Objects, n_trials: int, n_latent: int, like: TrajectorySet, metrics: Iterable[str], others: Iterable[str]
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Compare the metadata of the group and its arrays with what they must be.
+
+    Args:
+        objects: those of the store.
+        n_trials: the length that the arrays should have; longer ones stay.
+        n_latent: dimensions of the latent space.
+        like: trajectories like the campaign's.
+        metrics: names of the metrics that have columns.
+        others: names of further payload arrays, which are only lengthened.
+
+    Returns:
+        What must be written anew because it is damaged, and what must be written for the sake of its length, by name.
+    """
+    wanted = _wanted(n_trials, n_latent, like, metrics)
+    damaged: dict[str, bytes] = {}
+    short: dict[str, bytes] = {}
+    for name, pristine in wanted.items():
+        found = _document(objects, name)
+        if found is None or not _agree(found, pristine):
+            damaged[name] = json.dumps(pristine).encode()
+        elif _is_short(found, n_trials):
+            short[name] = _lengthened(found, n_trials)
+    for other in others:
+        name = f"{GROUP}/{other}/zarr.json"
+        found = _document(objects, name)
+        if name not in wanted and found is not None and _is_short(found, n_trials):
+            short[name] = _lengthened(found, n_trials)
+    return damaged, short
+
+
+def _wanted(n_trials: int, n_latent: int, like: TrajectorySet, metrics: Iterable[str]) -> dict[str, Any]:
+    """Return the metadata of a new group, by name."""
+    pristine: dict[str, Any] = {}
+    root = zarr.open_group(MemoryStore(store_dict=pristine), mode="w", zarr_format=3)
+    create_trials(root, n_trials, n_latent, like)
+    for metric in metrics:
+        metric_column(root[GROUP], metric, n_trials)
+    return {name: json.loads(raw.to_bytes()) for name, raw in pristine.items() if name.startswith(GROUP) and name.endswith("zarr.json")}
+
+
+def _document(objects: Objects, name: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(objects.get(name))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _agree(found: dict[str, Any], pristine: dict[str, Any]) -> bool:
+    """Return whether metadata say what they must; the length, and what grows, may differ."""
+    return _fixed(found) == _fixed(pristine)
+
+
+def _fixed(document: dict[str, Any]) -> Any:
+    attributes = document.get("attributes")
+    kept = {key: value for key, value in attributes.items() if key not in _GROWING} if isinstance(attributes, dict) else attributes
+    shape = document.get("shape")
+    fixed = (
+        shape if document.get("dimension_names") == ["time"] else [type(shape[0]) is int and shape[0] >= 0, *shape[1:]] if shape else shape
+    )
+    return {**document, "attributes": kept, "shape": fixed}
+
+
+def _is_short(document: dict[str, Any], length: int) -> bool:
+    shape, dimensions = document.get("shape"), document.get("dimension_names")
+    return isinstance(shape, list) and isinstance(dimensions, list) and dimensions[:1] == ["trial"] and shape[0] < length
+
+
+def _lengthened(document: dict[str, Any], length: int) -> bytes:
+    return json.dumps({**document, "shape": [length, *document["shape"][1:]]}).encode()
+
+
+def column(group: zarr.Group, name: str, length: int, dtype: str, fill: float, attributes: dict[str, Any]) -> Any:
+    return group.create_array(
+        name,
+        shape=(length,),
+        chunks=(CHUNK,),
+        dtype=dtype,
+        fill_value=fill,
+        compressors=_CODECS,
+        dimension_names=("trial",),
+        attributes=attributes,
+        config={"write_empty_chunks": True},
+    )
+
+
+def payload(
+    group: zarr.Group, name: str, length: int, shape: tuple[int, ...], dimensions: tuple[str, ...], chunk: int, attributes: dict[str, Any]
+) -> Any:
+    return group.create_array(
+        name,
+        shape=(length, *shape),
+        chunks=(chunk, *(max(1, size) for size in shape)),
+        dtype="float64",
+        fill_value=np.nan,
+        compressors=_CODECS,
+        dimension_names=("trial", *dimensions),
+        attributes=attributes,
+        config={"write_empty_chunks": True},
+    )

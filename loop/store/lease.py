@@ -1,0 +1,205 @@
+"""The right to drive a campaign: who has it, whether the owner still lives, and when another may take over.
+
+Every session of a driver is an *epoch*: the number of its ``started`` event among all of them. What fences is the journal: its events are
+created exclusively, so of two drivers one loses the race for the next event and stops. This file is about not getting so far:
+
+    journal/lock.HOST        locked by the driver of this host; the system frees it when that process ends, however it ends
+    journal/epoch/0007.json  who drives epoch 7, overwritten at every heartbeat by that driver alone
+
+A second driver is refused while the owner lives. On the owner's host its death can be proven, and the campaign is taken over at once. From
+elsewhere it counts as dead when its heartbeat has not changed for the time that it promised, by the clock of the one who watches: no two
+clocks are ever compared. The object of epoch 8 says that epoch 7 is over: that is what a worker looks for right before it fires.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from secrets import token_hex
+from typing import Any, Protocol
+
+from ..errors import StoreError, StoreLockedError
+from ..process import Process
+from .faults import reach
+
+LEASE_SECONDS = 30.0
+"""Time without a heartbeat after which a driver on another host counts as dead, where the configuration says nothing else."""
+_BEATS = 5
+"""Heartbeats in that time."""
+_LOOK_SECONDS = 0.2
+
+Patience = Callable[[str], bool]
+"""Told why and until when one waits, again and again; returns False to wait no longer."""
+
+
+def is_overtaken(fence: str) -> bool:
+    """Return whether another driver has announced a later epoch than that of a job (``Job.fence``: a path, or a URL).
+
+    Raises:
+        OSError: the object storage does not answer.
+    """
+    if "://" not in fence:
+        return os.path.exists(fence)  # noqa: PTH110 - 2 us instead of 5, and this stands before every shot
+    store, _, name = fence.rpartition("/journal/")
+    return _opened(store).exists(f"journal/{name}")
+
+
+class Objects(Protocol):
+    """Where the epochs' objects are: a folder, or object storage."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write an object, whole, over what is there."""
+
+    def get(self, name: str) -> bytes:
+        """Return an object; raises FileNotFoundError when there is none."""
+
+    def exists(self, name: str) -> bool:
+        """Return whether an object is there."""
+
+
+class Lease:
+    """The epochs of one campaign, and this process's own.
+
+    Args:
+        objects: where they are.
+        campaign: what the campaign is called in sentences.
+    """
+
+    def __init__(self, objects: Objects, campaign: str) -> None:
+        self._objects = objects
+        self._campaign = campaign
+        self._mutex = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._facts: dict[str, Any] = {}
+        self.epoch = 0
+        """The epoch that this process drives; 0 for none."""
+
+    @staticmethod
+    def name(epoch: int) -> str:
+        """Return the name of an epoch's object in the store."""
+        return f"journal/epoch/{epoch:04d}.json"
+
+    # the one who wants to drive
+
+    def require_free(self, epoch: int, patience: Patience | None = None) -> None:
+        """Return once nobody drives the campaign any more.
+
+        Args:
+            epoch: the last one, which the journal does not say has ended; 0 for none.
+            patience: asked while the owner's fate is not known; None waits for nothing.
+
+        Raises:
+            StoreLockedError: its owner lives, or nobody wanted to wait until that is known. The message says who, where and since when.
+        """
+        seen = self._read(epoch)
+        if seen is None or seen["is_released"]:
+            return
+        owner = Process.from_mapping(seen["owner"])
+        is_alive = owner.is_alive()
+        if is_alive is False:
+            return
+        refusal = f"{self._campaign} is being driven by {owner.sentence}; stop that one first, or wait for it"
+        if is_alive or patience is None:
+            raise StoreLockedError(refusal)
+        seconds = float(seen["seconds"])
+        begun = time.monotonic()
+        until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
+        while time.monotonic() - begun < seconds:
+            sentence = f"{owner.sentence} has not ended its session; taking over at {until} unless it shows a sign of life"
+            if not patience(sentence):
+                raise StoreLockedError(refusal)
+            time.sleep(min(_LOOK_SECONDS, seconds / _BEATS))
+            found = self._read(epoch)
+            if found is None or found["is_released"]:
+                return
+            if (found["token"], found["beat"]) != (seen["token"], seen["beat"]):
+                raise StoreLockedError(refusal)
+
+    def looks_alive(self, epoch: int) -> bool:
+        """Return at once whether an epoch's owner seems to live: by proof on its host, by the age of its last heartbeat elsewhere."""
+        seen = self._read(epoch)
+        if seen is None or seen["is_released"]:
+            return False
+        is_alive = Process.from_mapping(seen["owner"]).is_alive()
+        return time.time() - float(seen["time"]) < float(seen["seconds"]) if is_alive is None else is_alive
+
+    # the one who drives
+
+    def begin(self, epoch: int, seconds: float = LEASE_SECONDS) -> None:
+        """Announce an epoch and keep it alive until `end`: from here on workers of earlier epochs do not fire.
+
+        Only the ``started`` event that follows makes it count: of two who announce the same epoch, one loses the race for that event.
+        """
+        self.epoch = epoch
+        self._facts = {
+            "epoch": epoch,
+            "owner": Process.of_this().as_mapping(),
+            "token": token_hex(8),
+            "seconds": seconds,
+            "beat": 0,
+            "is_released": False,
+        }
+        self._write()
+        reach("epoch.announced")
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._keep, args=(seconds / _BEATS,), name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def end(self, is_released: bool = True) -> None:
+        """Beat no more; with ``is_released`` say that this was the last."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._stop.set()
+        thread.join()
+        if is_released:
+            self._facts["is_released"] = True
+            with suppress(StoreError, OSError):  # then it is found out by its silence
+                self._write()
+        self.epoch = 0
+
+    @property
+    def next_name(self) -> str:
+        """The object that says that this epoch is over."""
+        return self.name(self.epoch + 1)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether another driver has announced a later epoch."""
+        return bool(self.epoch) and self._objects.exists(self.next_name)
+
+    def _keep(self, pause: float) -> None:
+        while not self._stop.wait(pause):
+            with suppress(StoreError, OSError):  # a disk that is full stops the campaign at its next event, with a sentence
+                if self.is_over:
+                    return
+                self._write()
+
+    def _write(self) -> None:
+        with self._mutex:
+            self._facts["beat"] += 1
+            self._facts["time"] = time.time()
+            self._objects.put(self.name(self.epoch), json.dumps(self._facts).encode())
+
+    def _read(self, epoch: int) -> Mapping[str, Any] | None:
+        """Return what an epoch's object says; None where there is none, or one that says nothing."""
+        if not epoch:
+            return None
+        try:
+            facts = json.loads(self._objects.get(self.name(epoch)))
+        except (FileNotFoundError, ValueError):
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot read who drives {self._campaign}: {error.strerror or error}") from error
+        return facts if isinstance(facts, dict) and {"owner", "token", "beat", "seconds", "time", "is_released"} <= facts.keys() else None
+
+
+@lru_cache(maxsize=4)
+def _opened(store: str) -> Objects:
+    from .objects import open_objects
+
+    return open_objects(store)

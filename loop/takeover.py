@@ -1,0 +1,48 @@
+"""After a driver has died: waiting until none of its workers can still be firing.
+
+A worker may outlive its driver, and an instrument must not get a second trial while it carries out the first. Workers are journalled by
+process, so that on this host their death can be proven. Of workers elsewhere nobody here can say; they are waited for as long as a driver
+may be silent and a measurement may last together.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .process import Process
+
+LONGEST_MEASUREMENT = 600.0
+"""Seconds that a measurement is taken to last at most where ``evaluator.timeout`` says nothing."""
+_LOOK_SECONDS = 0.1
+
+
+def await_workers(
+    workers: Iterable[Mapping[str, Any]], seconds: float, say: Callable[[str], None], is_told_to_stop: Callable[[], bool]
+) -> bool:
+    """Wait until every worker of an earlier session is proven dead, or the time has passed in which it could still be measuring.
+
+    Args:
+        workers: their processes, as journalled.
+        seconds: how long one of them may still be measuring.
+        say: told whom one waits for, and until when.
+        is_told_to_stop: asked while waiting.
+
+    Returns:
+        False when told to stop: then one of them may still be measuring.
+    """
+    processes = [Process.from_mapping(worker) for worker in workers]
+    begun = time.monotonic()
+    until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
+    said = ""
+    while time.monotonic() - begun < seconds:
+        left = [process for process in processes if process.is_alive() is not False]
+        if not left:
+            return True
+        sentence = f"waiting until {until} at the latest: {left[0].sentence} may still be measuring for the session before"
+        if sentence != said:
+            say(sentence)
+            said = sentence
+        if is_told_to_stop():
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True
