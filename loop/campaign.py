@@ -84,11 +84,11 @@ class Campaign:
             noise=chosen.noise,
             goal=config.objective.goal,
             features=space.decode,
+            candidates=np.unique(space.encoded, axis=0) if config.latent.is_pool else None,
+            region=config.latent.region,
         )
 
-    def restore(
-        self, trials: list[Trial], told: list[int], avoided: list[int] | None = None, standing: Standing | None = None
-    ) -> None:
+    def restore(self, trials: list[Trial], told: list[int], avoided: list[int] | None = None, standing: Standing | None = None) -> None:
         """Take over the trials of earlier sessions, in the order in which they were told then.
 
         Args:

@@ -133,7 +133,12 @@ class Clerk:
             raise ConfigError(f"outside the safety envelope: {violation.sentence}")
         assert number is not None
         self._store.write_payload(number, {"trajectory": candidate.trajectory})  # before the event that makes it count
-        return {"z": candidate.z.tolist(), "distance": jsonable(candidate.distance), "consistency": jsonable(candidate.consistency)}
+        return {
+            "z": candidate.z.tolist(),
+            "distance": jsonable(candidate.distance),
+            "consistency": jsonable(candidate.consistency),
+            "model_version": candidate.model_version,
+        }
 
 
 def objection(history: History, command: Command) -> str:

@@ -16,7 +16,11 @@ from rich.console import Console
 from ..models.errors import ModelError
 from ..simulators.errors import SimulatorError
 from .cli_ferrosim import app as ferrosim
+from .cli_instrument import check_evaluator, worker
+from .cli_service import serve
+from .cli_service import token as token_commands
 from .cli_operator import go_on, pause, stop, trials
+from .cli_store import verify
 from .errors import LatentloopError
 from .threads import limit_threads
 
@@ -38,12 +42,17 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(ferrosim, name="ferrosim")
+app.command("check-evaluator")(check_evaluator)
+app.command()(worker)
+app.command()(serve)
+app.add_typer(token_commands, name="token")
 for operator_command in (trials, pause, stop):
     app.command()(operator_command)
+app.command()(verify)
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Store = Annotated[Path, typer.Argument(help="Folder of the campaign.")]
+Store = Annotated[str, typer.Argument(help="Folder or URL of the campaign.")]
 Source = Annotated[str, typer.Argument(metavar="CONFIG_OR_PRESET", help="A YAML file, or the name of a preset (see `latentloop presets`).")]
 Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Trials in all, initial and earlier ones included.")]
 ExecutorName = Annotated[str | None, typer.Option("--executor", help="Where measurements run: local or ray.")]
@@ -57,7 +66,7 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every r
 @app.command()
 def run(
     config: Source,
-    store: Annotated[Path, typer.Option("--store", help="Folder to make; it will hold the whole campaign.")],
+    store: Annotated[str, typer.Option("--store", help="Folder to make, or s3://bucket/prefix; it will hold the whole campaign.")],
     trials: Trials = None,
     seed: Seed = None,
     executor: ExecutorName = None,
@@ -111,27 +120,6 @@ def report(store: Store, output: Annotated[Path, typer.Option("-o", "--output", 
     from .report import write_report
 
     _out.print(f"report: {write_report(store, output)}", markup=False)
-
-
-@app.command("check-evaluator")
-def check_evaluator(
-    target: Annotated[str, typer.Argument(metavar="MODULE:ATTRIBUTE", help="A function or class, or the name of a known evaluator.")],
-    trajectory: Annotated[Path | None, typer.Option("--trajectory", help="Measure the first trajectory of this file.")] = None,
-    steps: Annotated[int, typer.Option("--steps", min=2, help="Or a gentle sine wave of so many steps ...")] = 100,
-    channels: Annotated[int, typer.Option("--channels", min=1, help="... and channels.")] = 1,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the evaluator, e.g. kind=physical; repeatable.")
-    ] = None,
-) -> None:
-    """Check that an evaluator keeps what every evaluator promises; a physical one is fired once."""
-    from .evaluator_check import check_table, check_target
-
-    checks = check_target(target, trajectory, steps, channels, overrides or [])
-    _out.print(check_table(checks))
-    n_bad = sum(not check.is_good for check in checks)
-    _out.print(f"{n_bad} of {len(checks)} checks failed" if n_bad else f"all {len(checks)} checks are good")
-    if n_bad:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -233,7 +221,7 @@ def _watching() -> Iterator[tuple["TerminalObserver", "StopFlag"]]:
             signal.signal(number, handler)
 
 
-def _finish(history: "History", store: Path, report_path: Path | None) -> None:
+def _finish(history: "History", store: str, report_path: Path | None) -> None:
     """Say how a session ended; with a report if one is asked for."""
     counts = ", ".join(f"{number} {word}" for word, number in history.counts().items()) or "none"
     _out.print(

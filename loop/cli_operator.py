@@ -30,7 +30,7 @@ def trials(
     propose: Annotated[bool, typer.Option("--propose", help="Have --z or --trajectory measured.")] = False,
     note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Write something down, of --trial or the campaign.")] = None,
     trial: Annotated[int | None, typer.Option("--trial", metavar="N", help="The trial that --note is about.")] = None,
-    metric: Annotated[list[str] | None, typer.Option("--metric", metavar="NAME=VALUE", help="A reading, with --resolve N completed.")] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", metavar="NAME=VALUE", help="Reading of a --resolve N completed.")] = None,
     z: Annotated[str | None, typer.Option("--z", metavar="A,B,...", help="A point of the latent space.")] = None,
     trajectory: Annotated[Path | None, typer.Option("--trajectory", help="A .npy or .csv file of one trajectory.")] = None,
     reason: Reason = "",
@@ -140,6 +140,6 @@ def _trajectory(file: Path | None) -> list[Any] | None:
     try:
         values = np.load(file, allow_pickle=False) if file.suffix == ".npy" else np.loadtxt(file, delimiter=",")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read {file} as one trajectory: {error}; needed is a .npy file, or a .csv of one step per line") from error
+        raise ConfigError(f"cannot read {file} as a trajectory: {error}; give a .npy file, or a .csv of one step per line") from error
     found: list[Any] = np.asarray(values, dtype=np.float64).tolist()
     return found

@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
+from . import entries
 from .campaign import Campaign, Judgement
 from .clerk import Clerk
-from .errors import ConfigError, ShapeMismatchError
+from .errors import ShapeMismatchError
+from .extra_trials import ExtraTrials
+from .observer import Observer, StopFlag
 from .process import Process
 from .protocols import Executor
 from .records import CONTROL, OPERATOR, REPEAT, Candidate, Failure, FloatArray, Job, Outcome, Trial, TrialState
@@ -24,25 +27,12 @@ from .standing import Standing, standing_of
 from .stopping import StoppingRules
 from .store.campaign_store import CampaignStore
 from .store.faults import reach
-from .store.history import History, Wanted, jsonable
+from .store.history import History, jsonable
 from .takeover import LONGEST_MEASUREMENT, await_workers
 
 _WAIT_SECONDS = 0.2
 _REST_SECONDS = 2.0
 """Time for measurements to come back once their instrument was told to rest."""
-
-
-class Observer(Protocol):
-    """Someone who watches a campaign run: a progress bar, a log."""
-
-    def stage(self, text: str) -> None:
-        """Something that takes a while begins."""
-
-    def training(self, done: int, total: int, loss: float) -> None:
-        """A training epoch is done."""
-
-    def trial(self, trial: Trial, history: History) -> None:
-        """A trial has been committed."""
 
 
 class Controller:
@@ -77,12 +67,13 @@ class Controller:
         self._rules = StoppingRules(campaign.config.budget, campaign.config.safety, store.history)
         self._envelope = "" if campaign.envelope is None else campaign.envelope.hash
         self._clerk = Clerk(store, lambda: self._campaign)
+        self._extra = ExtraTrials(lambda: self._campaign, store)
         self._spent: dict[int, float] = {}
         self._is_stopping = False
         self.reason = ""
         """Why the session ended, where there is more to say than that the budget is spent."""
 
-    def run(self, should_stop: "StopFlag") -> str:
+    def run(self, should_stop: StopFlag) -> str:
         """Work until nothing is left to do; return ``finished``, ``failed`` or ``interrupted``, and keep why in `reason`.
 
         Args:
@@ -109,7 +100,9 @@ class Controller:
                 break
             for outcome in self._executor.wait(_WAIT_SECONDS):
                 self._commit(outcome)
-        return self._ending()
+        ending = self._rules.ending()
+        self.reason = ending.reason
+        return ending.state
 
     def _waits(self) -> bool:
         """Whether there is something left that only an operator can set going."""
@@ -126,28 +119,14 @@ class Controller:
                 self._commit(outcome)
         if self._campaign.kind == "physical":
             grace = self._campaign.config.executor.grace_seconds
-            reason = f"the campaign was stopped, and no result had come {grace:g} s later (executor.grace_seconds): its instrument was stopped"
+            reason = (
+                f"the campaign was stopped, and no result had come {grace:g} s later (executor.grace_seconds): its instrument was stopped"
+            )
             for number in sorted(self._in_flight):
                 self._record(number, Judgement(TrialState.UNKNOWN, reason=reason), math.nan, "")
         self._in_flight.clear()
 
-    def _ending(self) -> str:
-        """Return how the session ends."""
-        history = self._store.history
-        verdict = self._rules.verdict()
-        if verdict is not None and not history.counts().get("armed"):
-            self.reason = verdict.reason
-            return verdict.state
-        if len(history.trials) < history.budget or history.held or history.counts().get("armed"):
-            self.reason = history.stop_reason or ""
-            return "interrupted"
-        kept_back = (TrialState.REFUSED, TrialState.VETOED)
-        if all(trial.state in kept_back for trial in history.trials):
-            self.reason = f"none of the {len(history.trials)} trials was measured: {history.trials[-1].reason}"
-            return "failed"
-        return "finished"
-
-    def _take_up_armed(self, should_stop: "StopFlag") -> None:
+    def _take_up_armed(self, should_stop: StopFlag) -> None:
         """Settle the trials that a killed driver left armed: pure ones run again, physical ones may have fired."""
         history = self._store.history
         armed = [trial for trial in history.trials if trial.state is TrialState.ARMED]
@@ -172,13 +151,16 @@ class Controller:
         n_left = min(first + size, history.budget) - n_known
         if n_left <= 0 or not first < n_known:
             return
-        self._campaign.restore(*_facts(self._store.history_before(event)))
+        before = self._store.history_before(event)
+        if max(before.models) != self._campaign.model_version:  # the model has been retrained since: the rest is asked of the new one
+            return
+        self._campaign.restore(*_facts(before))
         rest = self._campaign.propose(size, first)[n_known - first :][:n_left]
         self._campaign.restore(*_facts(history))
         self._campaign.await_points([candidate.z for candidate in rest])
         self._take_up_all(rest, {"asked": [first, size]})
 
-    def _obey(self, should_stop: "StopFlag") -> None:
+    def _obey(self, should_stop: StopFlag) -> None:
         """Do what operators have decided."""
         history = self._store.history
         obeyed = [each for each in self._clerk.obey() if not each.ignored]
@@ -218,16 +200,15 @@ class Controller:
         for jobs in together.values():
             self._dispatch(jobs)
 
-    def _fill(self, should_stop: "StopFlag") -> None:
+    def _fill(self, should_stop: StopFlag) -> None:
         """Ask for, arm and dispatch trials while workers are free and the budget allows."""
         history = self._store.history
         room = self._executor.n_workers * self._batch
         while not should_stop.is_set and not history.is_paused and len(history.trials) < history.budget and self._rules.verdict() is None:
             n_open = len(self._in_flight) + len(history.held)
-            if history.wanted and n_open < room:
-                self._take_up_wanted(history.wanted[0])
-            elif self._is_control_due() and n_open < room:
-                self._take_up_all([self._control()], {"refers_to": self._control_of()})
+            if n_open < room and (extra := self._extra.next()) is not None:
+                self._take_up_all([extra.candidate], extra.facts)
+                self._relearn()
             elif n_open + self._batch <= room:
                 first = len(history.trials)
                 q = min(self._batch, history.budget - first)
@@ -237,54 +218,6 @@ class Controller:
                 self._take_up_all(candidates, {"asked": [first, q]} if q > 1 else {})
             else:
                 return
-
-    def _take_up_wanted(self, wanted: Wanted) -> None:
-        """Make a trial of what an operator asked for."""
-        facts: dict[str, Any] = {"wanted": wanted.event, "who": wanted.who}
-        try:
-            if wanted.refers_to is None:
-                candidate = self._campaign.candidate(OPERATOR, z=wanted.z, trajectory=wanted.trajectory)
-            else:
-                candidate = self._again(wanted.refers_to, REPEAT)
-                facts["refers_to"] = wanted.refers_to
-        except ConfigError as error:
-            self._store.append("ignored", {**facts, "action": "propose", "reason": str(error)})
-            return
-        self._take_up_all([candidate], facts)
-        self._relearn()
-
-    def _again(self, number: int, acquisition: str) -> Candidate:
-        """Return a trial as a candidate."""
-        trial = self._store.history.trials[number]
-        return Candidate(
-            trial.z,
-            self._store.trajectory(trial),
-            acquisition,
-            distance=trial.distance,
-            consistency=trial.consistency,
-            model_version=trial.model_version,
-        )
-
-    def _is_control_due(self) -> bool:
-        """Whether it is time to repeat the control."""
-        control, history = self._campaign.config.objective.control, self._store.history
-        if control is None or (control.z is None and self._control_of() is None):
-            return False
-        return len(history.trials) - len(history.controls) >= control.every * (len(history.controls) + 1)
-
-    def _control_of(self) -> int | None:
-        """Return the trial that controls repeat; None where the configuration names a point, or nothing has completed yet."""
-        history, best = self._store.history, self._store.history.incumbent
-        if history.controls:
-            return history.trials[history.controls[0]].refers_to
-        control = self._campaign.config.objective.control
-        return None if best is None or (control is not None and control.z is not None) else best.trial
-
-    def _control(self) -> Candidate:
-        number, control = self._control_of(), self._campaign.config.objective.control
-        if number is not None:
-            return self._again(number, CONTROL)
-        return self._campaign.candidate(CONTROL, z=None if control is None else control.z)
 
     def _relearn(self) -> None:
         """Have the optimizer know what the journal knows, exactly as a resumed session would."""
@@ -314,16 +247,7 @@ class Controller:
         """Record a candidate that must not be fired, and tell the optimizer to avoid it."""
         violation = candidate.violation
         assert violation is not None
-        facts = {
-            **more,
-            "reason": violation.sentence,
-            "figure": violation.figure,
-            "value": jsonable(violation.value),
-            "bound": jsonable(violation.bound),
-            "unit": violation.unit,
-            "step": violation.step,
-            "channel": violation.channel,
-        }
+        facts = {**more, **entries.of_violation(violation)}
         trial = self._take_up("refused", candidate, facts)
         self._settle(trial.number, Judgement(TrialState.REFUSED, reason=violation.sentence))
 
@@ -332,20 +256,9 @@ class Controller:
         number = len(self._store.history.trials)
         self._store.write_payload(number, {"trajectory": candidate.trajectory})
         reach("controller.payload")
-        data = {
-            "trial": number,
-            "z": candidate.z.tolist(),
-            "acquisition": candidate.acquisition,
-            "acquisition_value": jsonable(candidate.acquisition_value),
-            "distance": jsonable(candidate.distance),
-            "consistency": jsonable(candidate.consistency),
-            "model_version": candidate.model_version,
-            **(facts or {}),
-        }
+        data = {"trial": number, **entries.of_candidate(candidate), **(facts or {})}
         if self._envelope:
             data["envelope"] = self._envelope
-        if candidate.is_projected:
-            data["is_projected"] = True
         self._store.append(kind, data)
         self._store.publish(number)
         return self._store.history.trials[number]
@@ -392,7 +305,7 @@ class Controller:
         is_allowed = is_pure if objective.remeasure is None else objective.remeasure
         is_final = bool(trial.readings) or not is_allowed or (self._is_stopping and not is_pure)
         if judgement.is_outlier and judgement.state is TrialState.COMPLETED and not is_final:
-            self._once_more(trial, "outlier", _readings(judgement), outcome)
+            self._once_more(trial, "outlier", entries.of_readings(judgement), outcome)
             return
         try:
             if judgement.arrays:
@@ -413,7 +326,7 @@ class Controller:
             judgement.state.word,
             {
                 "trial": number,
-                **_readings(judgement),
+                **entries.of_readings(judgement),
                 "reason": judgement.reason,
                 "seconds": jsonable(seconds),
                 "worker": worker,
@@ -437,23 +350,3 @@ class Controller:
 
 def _facts(history: History) -> tuple[list[Trial], list[int], list[int], Standing]:
     return history.trials, history.told, history.avoided, standing_of(history)
-
-
-def _readings(judgement: Judgement) -> dict[str, Any]:
-    """Return what was read, as the journal writes it."""
-    return {
-        "objective": jsonable(judgement.objective),
-        "objective_error": jsonable(judgement.objective_error),
-        "metrics": {name: jsonable(value) for name, value in judgement.metrics.items()},
-    }
-
-
-class StopFlag:
-    """Set from a signal handler; read between trials."""
-
-    def __init__(self) -> None:
-        self.is_set = False
-
-    def set(self) -> None:
-        """Ask for no further trials."""
-        self.is_set = True

@@ -89,6 +89,10 @@ def latent_space(config: CampaignConfig, model: "LatentModel", encoded: FloatArr
     from ..models.latent import LatentSpace
 
     space = LatentSpace(model, encoded, quantile=config.latent.quantile, margin=config.latent.margin)
+    if config.latent.region == "ball" and config.latent.box is None:
+        from ..models.acquisition import ball_bounds
+
+        return space, ball_bounds(encoded, config.latent.ball_share)
     if config.latent.box is None:
         return space, np.asarray(space.bounds, dtype=np.float64)
     _require_box(config, model.n_latent)

@@ -23,8 +23,8 @@ from .campaign import Campaign
 from .clerk import Clerk, Obeyed, objection
 from .config import config_from_mapping
 from .errors import ConfigError, StoreError, StoreLockedError, UnknownNameError
-from .latent_training import latent_space, restore_model
 from .records import TrialState
+from .restoration import restored_campaign
 from .safety import Envelope
 from .store.campaign_store import CampaignStore
 from .store.history import History
@@ -85,27 +85,21 @@ def act(store: str | Path, *commands: Command) -> list[Answer]:
         ]
     try:
         opened.project(opened.history.budget)
-        obeyed = {each.name: each for each in Clerk(opened, lambda: restored_campaign(opened)).obey(at_once=True)}
+        obeyed = {each.name: each for each in Clerk(opened, lambda: _campaign(opened)).obey(at_once=True)}
     finally:
         opened.release()
     return [_answer(store, command, name, obeyed.get(name)) for command, name in zip(said, names, strict=True)]
 
 
-def restored_campaign(store: CampaignStore) -> Campaign:
-    """Return the campaign of a store as it stands, with its latent space; its optimizer has not been asked anything yet.
-
-    Raises:
-        StoreError: the latent model has not been trained yet.
-    """
+def _campaign(store: CampaignStore) -> Campaign:
+    """Return the campaign of a store as it stands, with its latent space."""
     history = store.history
     if not history.models:
         raise ConfigError("the latent model has not been trained yet; wait for the first trial")
     config = config_from_mapping(history.configuration, str(store.path))
-    version = max(history.models)
-    data, encoded, _ = store.model(version)
-    space, box = latent_space(config, restore_model(data), encoded)
-    campaign = Campaign(config, space, box, version, "pure", store.signal())
-    campaign.restore(history.trials, history.told, history.avoided)
+    campaign = restored_campaign(store, config, history, "pure", None)
+    campaign.signal = store.signal()
+    campaign.envelope = Envelope.from_config(config.safety, campaign.signal)
     return campaign
 
 

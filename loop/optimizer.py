@@ -15,7 +15,7 @@ learns its hyperparameters from the first so many observations of a fixed schedu
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,7 @@ class Optimizer:
         goal: ``maximize`` or ``minimize``.
         features: what points stand for, such as the trajectories (n, T) that a latent model decodes points (n, d) to; surrogates that know
             what to do with it look at that instead of the points. A pure function.
+        region: what is searched of the box: all of it, or the ``ball`` (an ellipsoid) that touches its faces.
 
     Raises:
         ValueError: bounds or candidates of a wrong shape, not finite or out of order.
@@ -72,6 +73,7 @@ class Optimizer:
         noise: float | None = None,
         goal: Goal = "maximize",
         features: Callable[[FloatArray], FloatArray] | None = None,
+        region: Literal["box", "ball"] = "box",
     ) -> None:
         self.bounds = checked_box(bounds)
         self.n_dimensions = len(self.bounds)
@@ -85,6 +87,9 @@ class Optimizer:
         self.noise = noise
         self.n_initial = 2 * (self.n_dimensions + 1) if n_initial is None else n_initial
         self.features = features
+        if region not in ("box", "ball"):
+            raise ValueError(f"region must be 'box' or 'ball', not {region!r}")
+        self.region = region
         self._surrogate_choice = _choice(surrogate, DEFAULT_SURROGATE)
         self._acquisition_choice = _choice(acquisition, DEFAULT_ACQUISITION)
         SURROGATES.check(self._surrogate_choice["name"])
@@ -180,6 +185,10 @@ class Optimizer:
         """
         self._known.move_pending(old, new)
 
+    def add_pending(self, X: npt.ArrayLike) -> None:
+        """Count points X (q, d) as asked and not yet told."""
+        self._known.wait_for(self._known.checked(X))
+
     def posterior(self, X: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Return the surrogate's mean and variance of the objective at points X (n, d), each of shape (n,).
 
@@ -222,6 +231,7 @@ class Optimizer:
             "seed": self.seed,
             "noise": self.noise,
             "goal": self.goal,
+            "region": self.region,
             "n_asked": self.n_asked,
             **self._known.state(),
             "environment": environment(),
@@ -240,6 +250,7 @@ class Optimizer:
             noise=state["noise"],
             goal=state["goal"],
             features=features,
+            region=state["region"],
         )
         made.restore(**{name: state[name] for name in ("n_asked", "x", "y", "pending", "y_var", "spent", "infeasible")})
         return made
@@ -275,14 +286,22 @@ class Optimizer:
             sobol.fast_forward(self.n_asked)
         # Drawn one by one: SciPy warns about a first draw whose length is not a power of two, which does not matter for a design.
         unit = np.concatenate([sobol.random(1) for _ in range(n)])
+        if self.region == "ball":
+            return np.asarray(self._domain().from_unit(unit), dtype=np.float64)
         low, high = self.bounds.T
         return np.asarray(low + (high - low) * unit, dtype=np.float64)
 
+    def _domain(self) -> Any:
+        """Return what is searched where there are no fixed candidates."""
+        from ..models.acquisition import Ball, Box
+
+        return Ball(self.bounds) if self.region == "ball" else Box(self.bounds)
+
     def _propose(self, q: int) -> Any:
-        from ..models.acquisition import Box, Observed
+        from ..models.acquisition import Observed
 
         known = self._known
-        domain: Any = Box(self.bounds)
+        domain = self._domain()
         if self._candidates is not None:
             domain = self._candidates.without(np.concatenate([known.spent, known.infeasible]))
         surrogate = self._surrogate() if self._acquisition.needs_surrogate else None

@@ -29,7 +29,8 @@ class Evaluator(Protocol):
     """What measures a trajectory: a simulator or an instrument.
 
     One that knows beforehand what it measures may say so in an attribute ``metrics``, a tuple of names: a campaign for another metric is
-    then refused before anything fires.
+    then refused before anything fires. One whose `measure` may be called from several threads at once (it waits for something elsewhere)
+    says ``is_concurrent = True``.
     """
 
     @property
@@ -97,10 +98,13 @@ class Executor(Protocol):
         """Send jobs to one worker, in one call. Returns at once."""
 
     def wait(self, timeout: float) -> list[Outcome]:
-        """Return what has come back, after at most ``timeout`` seconds (local execution measures here and may take longer)."""
+        """Return what has come back, after at most ``timeout`` seconds."""
 
     def run(self, function: Callable[..., Result], *arguments: Any, progress: Progress | None = None) -> Result:
         """Run one long task (training) where the work is done; it gets ``progress`` as keyword argument."""
+
+    def stop(self) -> None:
+        """Have every worker bring what it drives to rest, now, also in the midst of a measurement."""
 
     def close(self) -> None:
         """Stop the workers."""

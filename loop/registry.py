@@ -124,13 +124,14 @@ LATENT_MODELS = Registry(
         "vae": "latentloop.models.latent:VAE",
         "pca": "latentloop.models.latent:PCA",
         "identity": "latentloop.models.latent:Identity",
+        "pool": "latentloop.models.latent:Pool",
     },
 )
 SURROGATES = Registry(
     kind="surrogate",
     group="latentloop.surrogates",
     built_in={
-        "auto": "latentloop.models.surrogates:automatic",
+        "auto": "latentloop.models.surrogates:automatic_surrogate",
         "gp": "latentloop.models.surrogates:GaussianProcess",
         "dkl": "latentloop.models.surrogates:DeepKernelSurrogate",
         "ensemble": "latentloop.models.surrogates:EnsembleSurrogate",

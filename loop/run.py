@@ -8,6 +8,7 @@
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,20 @@ def require_choices(config: CampaignConfig, trajectories: TrajectorySet) -> int:
     chosen = config.optimizer
     SURROGATES.accept(chosen.surrogate.name, chosen.surrogate.parameters, "bounds", "noise", "features")
     ACQUISITIONS.create(chosen.acquisition.name, chosen.acquisition.parameters)
+    if config.latent.is_pool:
+        _require_pool(config, trajectories)
     return make_model(config).n_latent or trajectories.values[0].size  # 0: a model that takes trajectories as they are
+
+
+def _require_pool(config: CampaignConfig, trajectories: TrajectorySet) -> None:
+    """Raise ConfigError for a pool that is too small, or a surrogate that would look at its rows' numbers."""
+    name, n = config.optimizer.surrogate.name, len(trajectories.values)
+    if "features" not in signature(SURROGATES.load(name)).parameters:
+        raise ConfigError(f"optimizer.surrogate {name!r} sees only the numbers of the pool's trajectories; choose dkl, or gp_pca")
+    if config.budget.trials > n:
+        raise ConfigError(
+            f"budget.trials is {config.budget.trials}, and the pool holds {n} trajectories, each measured once; ask for fewer"
+        )
 
 
 def evaluator_spec(

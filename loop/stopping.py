@@ -21,7 +21,7 @@ class Verdict:
     """That the campaign stops, and why."""
 
     state: str
-    """``finished``, or ``failed`` where something is to be mended."""
+    """``finished``, ``interrupted`` where something is left to do, or ``failed`` where something is to be mended."""
     reason: str
 
 
@@ -77,6 +77,19 @@ class StoppingRules:
             measured = f"{self._instrument_seconds:.0f} of {budget.instrument_seconds:g} s"
             return Verdict("finished", f"the time for measuring is spent: {measured} (budget.instrument_seconds)")
         return None
+
+    def ending(self) -> Verdict:
+        """Return how a session ends that has nothing left to do, or was stopped."""
+        history, verdict = self._history, self.verdict()
+        is_open = bool(history.counts().get(TrialState.ARMED.word))
+        if verdict is not None and not is_open:
+            return verdict
+        if is_open or history.held or len(history.trials) < history.budget:
+            return Verdict("interrupted", history.stop_reason or "")
+        if all(trial.state in _KEPT_BACK for trial in history.trials):
+            last = history.trials[-1].reason
+            return Verdict("failed", f"none of the {len(history.trials)} trials was measured: {last}")
+        return Verdict("finished", "")
 
     def _is_better(self, value: float, other: float) -> bool:
         """Whether a value is strictly better than another."""

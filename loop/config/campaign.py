@@ -45,6 +45,25 @@ class CampaignConfig(Section):
             return {**data, "latent": {"model": "identity"}}
         return data
 
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_pool(cls, data: Any) -> Any:
+        """A pool of trajectories is looked at by a deep kernel where no surrogate is named."""
+        latent = data.get("latent") if isinstance(data, Mapping) else None
+        model = latent.get("model") if isinstance(latent, Mapping) else None
+        chosen = data.get("optimizer", {}) if isinstance(data, Mapping) else {}
+        if (model.get("name") if isinstance(model, Mapping) else model) == "pool" and isinstance(chosen, Mapping):
+            return {**data, "optimizer": {"surrogate": "dkl", **chosen}}
+        return data
+
+    @model_validator(mode="after")
+    def _pool_fits(self) -> "CampaignConfig":
+        if self.latent.is_pool and self.safety.on_violation == "project":
+            raise ValueError("latent.model pool measures its trajectories as they are; set safety.on_violation to refuse")
+        if self.latent.is_pool and self.trajectories.box is not None:
+            raise ValueError("latent.model pool needs trajectories, and trajectories.box has none; leave `latent` out")
+        return self
+
     @model_validator(mode="after")
     def _identity_for_boxes_only(self) -> "CampaignConfig":
         if (self.trajectories.box is not None) != (self.latent.model.name == "identity"):

@@ -15,7 +15,10 @@ class EvaluatorConfig(Choice):
         None, gt=0, description="Seconds after which a measurement is given up: its process is killed and the trial recorded as failed."
     )
     retries: int = Field(
-        1, ge=0, le=100, description="How often a trial that failed is measured again, for evaluators that are pure; physical ones never are."
+        1,
+        ge=0,
+        le=100,
+        description="How often a trial that failed is measured again, for evaluators that are pure; physical ones never are.",
     )
 
 
@@ -49,7 +52,9 @@ class ObjectiveConfig(Section):
         default_factory=dict, description="Arrays, by name, whose readings are quarantined when too many samples stand at a rail."
     )
     outlier: float | None = Field(
-        10.0, gt=0, description="A reading so many robust standard deviations from the median of all is marked, and measured again if allowed."
+        10.0,
+        gt=0,
+        description="A reading so many robust standard deviations from the median of all is marked, and measured again if allowed.",
     )
     remeasure: bool | None = Field(
         None, description="Whether outliers are measured again; null: by pure evaluators. The second reading counts where it agrees."
@@ -95,7 +100,9 @@ class ExecutorConfig(Section):
     threads_per_worker: int = Field(1, ge=1, description="Threads that a worker's numerical libraries may take.")
     batch: int = Field(1, ge=1, description="Trials that are asked for and sent to a worker together.")
     grace_seconds: float = Field(
-        60.0, ge=0, description="After Ctrl-C or `latentloop stop`, time for measurements under way; then the instrument is brought to rest."
+        60.0,
+        ge=0,
+        description="After Ctrl-C or `latentloop stop`, time for measurements under way; then the instrument is brought to rest.",
     )
     address: str | None = Field(None, description="Address of a running Ray cluster; a local one is started when absent.")
     lease_seconds: float = Field(

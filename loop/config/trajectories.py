@@ -1,6 +1,6 @@
 """Which trajectories make sense, and the latent model over them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -47,12 +47,30 @@ class LatentConfig(Section):
     box: tuple[tuple[float, float], ...] | None = Field(
         None, description="The box itself, a [low, high] per latent dimension; overrides the two above."
     )
+    region: Literal["box", "ball"] = Field(
+        "box", description="`ball` searches only the ellipsoid that holds `ball_share` of a Gaussian fitted to the codes, not its corners."
+    )
+    ball_share: float = Field(0.95, gt=0, lt=1, description="Share of that Gaussian in the ball: a quantile of chi-square.")
     retrain: RetrainConfig | None = Field(None, description="Retrain the latent model during the campaign (`vae` only); off when absent.")
 
     @model_validator(mode="after")
     def _box_in_order(self) -> "LatentConfig":
         if self.box is not None and (not self.box or any(low >= high for low, high in self.box)):
             raise ValueError("box must hold one [low, high] with low < high per latent dimension")
+        return self
+
+    @property
+    def is_pool(self) -> bool:
+        """Whether the trajectories themselves are the candidates."""
+        return self.model.name == "pool"
+
+    @model_validator(mode="after")
+    def _region_in_order(self) -> "LatentConfig":
+        narrowed = [name for name, plain in (("quantile", 0.0), ("margin", 0.0), ("box", None)) if getattr(self, name) != plain]
+        if self.region == "ball" and {"quantile", "margin"} & set(narrowed):
+            raise ValueError(f"{narrowed[0]} widens or narrows a box, and region is ball; set ball_share instead")
+        if self.is_pool and (narrowed or self.region == "ball"):
+            raise ValueError(f"model pool searches all of its trajectories; leave {(narrowed or ['region'])[0]} out")
         return self
 
     @model_validator(mode="after")

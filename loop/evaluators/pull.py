@@ -1,7 +1,8 @@
 """An instrument that fetches its trials itself: it sits behind a firewall, and only calls out. See docs/pull-instrument.md.
 
-`measure_job` offers the trial in the campaign's queue on disk (`pull.queue`) and waits until an instrument has posted its result. Instruments
-reach the queue through the service, or through a server that the campaign starts itself (``listen``). Several may work at the same time.
+`measure_job` offers the trial in the campaign's queue on disk (`pull.queue`) and waits until an instrument has posted its result.
+Instruments reach the queue through the service, or through a server that the campaign starts itself (``listen``). Several may work at the
+same time.
 
 The key of a trial never fires twice: a campaign that was killed and resumed offers the same key again, and finds the claim that runs, or
 its result. A trial that was started and from which nothing has been heard for ``expires_seconds`` is ``unknown``; when its result arrives
@@ -14,14 +15,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic, time
+from time import monotonic, sleep, time
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError, EvaluatorError, UnknownOutcomeError
 from ..pull.queue import OFFER_SECONDS, PullQueue, Sight
-from ..pull.server import PullServer, address, token_from
+from ..pull.server import PullServer, address, is_served, token_from
 from ..records import EvaluatorKind, FloatArray, Job, Measurement, Signal
 from .exchange import measurement_from_document, request_document
 
@@ -133,16 +134,11 @@ class PullEvaluator:
             raise EvaluatorError("the evaluator 'pull' belongs to a campaign; outside of one set its parameter queue to a folder")
         self._stopping.clear()
         self._closing.clear()
-        queue = PullQueue(self.queue_folder)
+        self._queue = PullQueue(self.queue_folder)
         if self.listen:
-            name = Path(self._campaign).name or self.queue_folder.name
-            file = Path(self.token_file) if self.token_file else Path(f"{self._campaign or self.queue_folder}.token")
-            self._server = PullServer(queue, name, self.listen, token_from(self.token_variable, file))
-            shown = f"the token in ${self.token_variable}" if self.token_variable else f"--token-file {file}"
-            print(f"instruments: latentloop worker {self._server.url} --evaluator module:attribute {shown}", file=sys.stderr, flush=True)
-        self._queue = queue
+            self._serve(self._queue, self.queue_folder)
         if self._campaign:
-            self._sweeper = Thread(target=self._sweep, args=(queue,), name="late results", daemon=True)
+            self._sweeper = Thread(target=self._sweep, args=(self._queue,), name="late results", daemon=True)
             self._sweeper.start()
 
     def measure(self, trajectory: FloatArray) -> Measurement:
@@ -184,6 +180,20 @@ class PullEvaluator:
             sweeper.join()
         self._queue = None
 
+    def _serve(self, queue: PullQueue, folder: Path) -> None:
+        """Start the campaign's own server, unless another worker of the same campaign has."""
+        name = Path(self._campaign).name or folder.name
+        file = Path(self.token_file) if self.token_file else Path(f"{self._campaign or folder}.token")
+        token = token_from(self.token_variable, file)
+        try:
+            self._server = PullServer(queue, name, self.listen, token)
+        except EvaluatorError:
+            if not is_served(self.listen, name, token):
+                raise
+            return
+        shown = f"with the token of ${self.token_variable}" if self.token_variable else f"--token-file {file}"
+        print(f"instruments: latentloop worker {self._server.url} --evaluator module:attribute {shown}", file=sys.stderr, flush=True)
+
     def _awaited(self, queue: PullQueue, document: dict[str, Any], key: str) -> Measurement:
         begun, kept = time(), monotonic()
         stop_asked: float | None = None
@@ -211,7 +221,7 @@ class PullEvaluator:
             if monotonic() - kept > _KEEP_SECONDS:
                 queue.keep(key)
                 kept = monotonic()
-            self._closing.wait(_POLL_SECONDS)
+            sleep(_POLL_SECONDS)
 
     def _trouble(self, sight: Sight, begun: float, stop_asked: float | None) -> str:
         """Return why a started trial's result is awaited no longer; empty where it is."""
@@ -221,6 +231,8 @@ class PullEvaluator:
             return f"has not been heard of for {self.expires_seconds:g} s"
         if self.measuring_seconds is not None and now - sight.started_at > self.measuring_seconds:
             return f"has posted no result within {self.measuring_seconds:g} s"
+        if self._closing.is_set():
+            return "the campaign ended before its result was there"
         if stop_asked is not None and monotonic() - stop_asked > self.stop_seconds:
             return f"has posted no result within {self.stop_seconds:g} s after the campaign was stopped"
         return ""

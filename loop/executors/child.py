@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from threading import Thread
+from queue import SimpleQueue
+from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import IO, Any
 
@@ -22,6 +23,10 @@ from .worker import EvaluatorSpec, Worker
 
 _LENGTH_BYTES = 8
 _PARENT_SECONDS = 0.5
+_REST_SECONDS = 0.5
+"""Time for an instrument to come to rest before the process that drives it is killed."""
+_REST = None
+"""The message that asks for it."""
 
 
 class ChildWorker:
@@ -39,6 +44,7 @@ class ChildWorker:
         self.spec = spec
         self.name = name
         self._process: subprocess.Popen[bytes] | None = None
+        self._sending = Lock()
         self._start()
 
     def measure(self, job: Job) -> Outcome:
@@ -49,9 +55,13 @@ class ChildWorker:
                 self._start()
             assert self._process is not None
             assert self._process.stdin is not None
-            _send(self._process.stdin, job)
+            with self._sending:
+                _send(self._process.stdin, job)
             outcome: Outcome = self._receive(self.spec.timeout)
         except TimeoutError:
+            self.stop()
+            with suppress(TimeoutError, EOFError):
+                self._receive(_REST_SECONDS)
             self._kill()
             reason = f"no result after {self.spec.timeout:g} s: its process was killed; raise evaluator.timeout if it needs longer"
             return Outcome(job.trial, Failure(reason, is_unknown=True), monotonic() - start, self.name)
@@ -66,6 +76,13 @@ class ChildWorker:
         except EvaluatorError as error:
             return Outcome(job.trial, Failure(str(error)), monotonic() - start, self.name)
         return outcome
+
+    def stop(self) -> None:
+        """Have the evaluator bring what it drives to rest; from any thread, also in the midst of a measurement."""
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with self._sending, suppress(OSError, ValueError):  # it has ended, or its pipe has been closed
+                _send(process.stdin, _REST)
 
     def close(self) -> None:
         """End the process: by asking, or else by force."""
@@ -158,13 +175,26 @@ def main() -> None:
         _send(answers, error)
         return
     _send(answers, None)
-    while True:
-        try:
-            job = _read(source)
-        except EOFError:
-            break
+    jobs: SimpleQueue[Job | None] = SimpleQueue()
+    Thread(target=_listen, args=(source, worker, jobs), name="parent's wishes", daemon=True).start()
+    while (job := jobs.get()) is not None:
         _send(answers, worker.measure([job])[0])
     worker.close()
+
+
+def _listen(source: IO[bytes], worker: Worker, jobs: "SimpleQueue[Job | None]") -> None:
+    """Take the parent's messages, also during a measurement: jobs wait for their turn, a wish for rest is obeyed at once."""
+    while True:
+        try:
+            message = _read(source)
+        except EOFError:
+            jobs.put(None)
+            return
+        if message is _REST:
+            with suppress(Exception):  # what it drives may be in any state
+                worker.stop()
+        else:
+            jobs.put(message)
 
 
 def _end_with_parent() -> None:

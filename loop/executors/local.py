@@ -1,8 +1,8 @@
 """Measures here, in threads of this process, or in child processes when a timeout is set.
 
-The controller's own thread never measures, so that a pause, a veto or Ctrl-C is obeyed during a measurement that takes an hour. One trial is
-measured at a time, unless the evaluator says that it `is_concurrent` (what it drives is somewhere else: it only waits): then `n_workers`
-threads call the same evaluator.
+The controller's own thread never measures, so that a pause, a veto or Ctrl-C is obeyed during a measurement that takes an hour. One trial
+is measured at a time, unless the evaluator says that it `is_concurrent` (what it drives is somewhere else: it only waits): then
+`n_workers` threads call the same evaluator.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,6 +54,8 @@ class LocalExecutor:
         self._spec = spec
         self._workers: list[_Measures] = []
         self._threads: list[Thread] = []
+        self._busy: set[int] = set()
+        """Indices of the threads that measure now."""
         try:
             for index in range(self._n_workers):
                 self._start(index)
@@ -96,9 +98,7 @@ class LocalExecutor:
         for _ in self._threads:
             self._jobs.put(None)
         end = monotonic() + _CLOSE_SECONDS
-        for thread in self._threads:
-            thread.join(timeout=0.1)
-        if any(thread.is_alive() for thread in self._threads):
+        if self._busy:
             with suppress(Exception):  # an evaluator that cannot be stopped is left to the end of the process
                 self.stop()
             for worker in self._workers:
@@ -132,11 +132,16 @@ class LocalExecutor:
             self._workers.append(worker)
         ready.put(None)
         while (jobs := self._jobs.get()) is not None:
+            self._busy.add(index)
             try:
-                self._outcomes.put(worker.measure(jobs))
+                found: list[Outcome] | BaseException = worker.measure(jobs)
             except BaseException as error:  # noqa: BLE001 - raised by `wait`
-                self._outcomes.put(error)
+                found = error
+            self._busy.discard(index)
+            self._outcomes.put(found)
         if shared is None:
+            for other in self._threads[index + 1 :]:  # those that share the worker
+                other.join(timeout=_CLOSE_SECONDS)
             with suppress(Exception):
                 worker.close()
 

@@ -3,28 +3,37 @@
 A Ray call costs 1-3 ms, so one call may carry a batch of jobs; its trajectories travel as one array. Nothing is ever retried by Ray
 itself (``max_restarts=0, max_task_retries=0``): an instrument must not fire twice. A worker that dies or outlasts the timeout is replaced,
 and its jobs come back as failures. At most one call per worker is under way; the others wait here.
+
+A cluster whose raylet or head dies leaves calls pending for ever, and its workers may measure on. So it is watched; when it is lost, what
+was under way comes back as failures, workers on this host are killed before anything else is fired, and a cluster that was started here is
+started again. One that belongs to others is theirs to mend: the session ends with a sentence.
 """
 
 import logging
 import os
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError, EvaluatorError, ExecutorError
+from ..process import Process
 from ..protocols import Progress, Result
 from ..records import Failure, FloatArray, Job, Measurement, Outcome
 from ..threads import thread_environment
+from .ray_watch import RayWatch
 from .worker import EvaluatorSpec, Worker
 
 _PROGRESS_SECONDS = 0.25
 _CLOSE_SECONDS = 2.0
+_LOOK_SECONDS = 0.5
+_REST = "rest"
 _NO_USAGE_REPORT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
@@ -45,12 +54,15 @@ def _unpacked(packed: _Packed) -> Outcome:
     return Outcome(trial, result, seconds, worker)
 
 
-def _marks(jobs: Sequence[Job]) -> list[tuple[int, str, str]] | range:
+_Mark = tuple[int, str, str, str]
+
+
+def _marks(jobs: Sequence[Job]) -> list[_Mark] | range:
     """Return what identifies jobs: for a plain run of numbers, as in a ground truth, the run itself."""
     first = jobs[0].trial
-    if all(job.trial == first + index and not job.envelope and not job.key for index, job in enumerate(jobs)):
+    if all(job.trial == first + index and not job.envelope and not job.key and not job.fence for index, job in enumerate(jobs)):
         return range(first, first + len(jobs))
-    return [(job.trial, job.envelope, job.key) for job in jobs]
+    return [(job.trial, job.envelope, job.key, job.fence) for job in jobs]
 
 
 class _WorkerActor:
@@ -61,18 +73,28 @@ class _WorkerActor:
         self._name = name
         self._worker: Worker | None = None
 
-    def ready(self) -> int:
-        """Prepare the evaluator: here, and not in __init__, because Ray would turn an error there into a dead actor without its cause."""
-        self._worker = Worker(self._spec, self._name)
-        return os.getpid()
+    def ready(self) -> tuple[dict[str, Any], str]:
+        """Prepare the evaluator: here, and not in __init__, because Ray would turn an error there into a dead actor without its cause.
 
-    def measure(self, marks: Sequence[tuple[int, str, str]] | range, trajectories: FloatArray) -> list[_Packed]:
+        Returns which process this is, and on which node.
+        """
+        import ray
+
+        self._worker = Worker(self._spec, self._name)
+        return Process.of_this().as_mapping(), ray.get_runtime_context().get_node_id()
+
+    def measure(self, marks: Sequence[_Mark] | range, trajectories: FloatArray) -> list[_Packed]:
         assert self._worker is not None
         if isinstance(marks, range):
             jobs = [Job(trial, trajectory) for trial, trajectory in zip(marks, trajectories, strict=True)]
         else:
-            jobs = [Job(trial, trajectory, envelope, key) for (trial, envelope, key), trajectory in zip(marks, trajectories, strict=True)]
+            jobs = [Job(mark[0], trajectory, *mark[1:]) for mark, trajectory in zip(marks, trajectories, strict=True)]
         return [_packed(outcome) for outcome in self._worker.measure(jobs)]
+
+    def stop(self) -> None:
+        worker = self._worker
+        if worker is not None:
+            worker.stop()
 
     def close(self) -> None:
         worker, self._worker = self._worker, None
@@ -127,24 +149,21 @@ class RayExecutor:
         self._ray = ray
         self._spec = spec
         self._environment = {**thread_environment(spec.n_threads), **_NO_USAGE_REPORT}
-        self._owns_cluster = not ray.is_initialized()
-        if self._owns_cluster:
-            self._start_ray(address, n_workers)
+        self._address = address
+        self._is_attached = ray.is_initialized()
         self._queue: deque[tuple[Job, ...]] = deque()
         self._calls: dict[Any, _Call] = {}
-        try:
-            self._actors = [self._new_actor(index) for index in range(n_workers)]
-            for actor in self._actors:
-                self._prepared(actor)
-        except BaseException:
-            self.close()
-            raise
-        self._idle = deque(range(n_workers))
+        self._start(n_workers)
 
     @property
     def n_workers(self) -> int:
         """Number of actors."""
         return len(self._actors)
+
+    @property
+    def processes(self) -> list[Process]:
+        """The workers' processes."""
+        return list(self._processes)
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Send jobs to the next free worker in one call; with a timeout each job is a call of its own."""
@@ -156,6 +175,8 @@ class RayExecutor:
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what has come back within ``timeout`` seconds."""
+        if self._watch.is_lost():
+            return self._lose_cluster()
         self._dispatch()
         if not self._calls:
             return []
@@ -165,7 +186,9 @@ class RayExecutor:
             ready, _ = self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
         outcomes = [outcome for reference in ready for outcome in self._collect(reference)]
         outcomes += [outcome for reference in self._overdue() for outcome in self._give_up(reference)]
-        self._dispatch()
+        outcomes += [outcome for reference in self._on_lost_nodes() for outcome in self._abandon(reference)]
+        if not outcomes:  # else the caller takes note of new workers first
+            self._dispatch()
         return outcomes
 
     def run(self, function: Callable[..., Result], *arguments: Any, progress: Progress | None = None) -> Result:
@@ -192,8 +215,17 @@ class RayExecutor:
             self._ray.kill(task)
         return result
 
+    def stop(self) -> None:
+        """Bring every instrument to rest, also in the midst of a measurement."""
+        with suppress(Exception):  # a worker that cannot answer is not waited for
+            stopping = [actor.stop.options(concurrency_group=_REST).remote() for actor in self._actors]
+            self._ray.wait(stopping, num_returns=len(stopping), timeout=_CLOSE_SECONDS)
+
     def close(self) -> None:
         """End the workers, and the cluster if it was started here."""
+        watch = getattr(self, "_watch", None)
+        if watch is not None:
+            watch.close()
         self._queue.clear()
         self._calls.clear()
         actors = getattr(self, "_actors", [])
@@ -204,8 +236,23 @@ class RayExecutor:
         for actor in actors:
             with suppress(Exception):
                 self._ray.kill(actor)
-        if self._owns_cluster and self._ray.is_initialized():
+        if not self._is_attached and self._ray.is_initialized():
             self._ray.shutdown()
+
+    def _start(self, n_workers: int) -> None:
+        """Start or reach the cluster, and start the workers."""
+        if not self._is_attached:
+            self._start_ray(self._address, n_workers)
+        self._watch = RayWatch(self._ray, is_own=not self._is_attached and self._address is None)
+        try:
+            self._actors = [self._new_actor(index) for index in range(n_workers)]
+            ready = [self._prepared(actor) for actor in self._actors]
+        except BaseException:
+            self.close()
+            raise
+        self._processes = [process for process, _ in ready]
+        self._nodes = [node for _, node in ready]
+        self._idle = deque(range(n_workers))
 
     def _start_ray(self, address: str | None, n_workers: int) -> None:
         try:
@@ -217,12 +264,24 @@ class RayExecutor:
 
     def _new_actor(self, index: int) -> Any:
         """Start worker ``index``; one that replaces another takes over its name, so that names stay few."""
-        options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0, "runtime_env": {"env_vars": self._environment}}
-        return self._ray.remote(_WorkerActor).options(**options).remote(self._spec, f"ray-{index}")
+        options = {
+            "num_cpus": 1,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "runtime_env": {"env_vars": self._environment},
+        }
+        made = self._ray.remote(concurrency_groups={_REST: 1})(_WorkerActor)  # so that `stop` need not wait for a measurement
+        return made.options(**options).remote(self._spec, f"ray-{index}")
 
-    def _prepared(self, actor: Any) -> None:
+    def _prepared(self, actor: Any) -> tuple[Process, str]:
+        """Have a worker prepare its evaluator; return its process and its node."""
+        reference = actor.ready.remote()
         try:
-            self._ray.get(actor.ready.remote())
+            while not self._ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
+                if self._watch.is_lost():
+                    raise ExecutorError(f"{self._cluster} was lost while its workers started; resume the campaign once it is back")
+            process, node = self._ray.get(reference)
+            return Process.from_mapping(process), node
         except self._ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, (EvaluatorError, ConfigError)):
@@ -254,6 +313,36 @@ class RayExecutor:
         now = monotonic()
         return [reference for reference, call in self._calls.items() if now - call.started > self._spec.timeout]
 
+    def _on_lost_nodes(self) -> list[Any]:
+        return [reference for reference, call in self._calls.items() if self._watch.is_node_lost(self._nodes[call.worker])]
+
+    def _abandon(self, reference: Any) -> list[Outcome]:
+        call = self._calls.pop(reference)
+        self._replace(call.worker)
+        return _failed(call, "its node left the Ray cluster during the measurement")
+
+    def _lose_cluster(self) -> list[Outcome]:
+        """Give up what is under way; start a cluster of one's own again, and leave one of others to them."""
+        calls, self._calls = list(self._calls.values()), {}
+        outcomes = [outcome for call in calls for outcome in _failed(call, f"{self._cluster} was lost during the measurement")]
+        for process in self._processes:
+            _end(process)  # an orphan may still be measuring
+        if self._is_attached or self._address is not None:
+            if not outcomes:
+                raise ExecutorError(f"{self._cluster} was lost; resume the campaign once it is back, or with --executor local")
+            return outcomes
+        n_workers = len(self._actors)
+        self._watch.close()
+        self._actors = []
+        with suppress(Exception):  # what is left of the old one
+            self._ray.shutdown()
+        self._start(n_workers)
+        return outcomes
+
+    @property
+    def _cluster(self) -> str:
+        return f"the Ray cluster at {self._address}" if self._address else "the Ray cluster"
+
     def _give_up(self, reference: Any) -> list[Outcome]:
         call = self._calls.pop(reference)
         self._replace(call.worker)
@@ -263,9 +352,19 @@ class RayExecutor:
         """Kill a worker and put a new one into its place."""
         with suppress(Exception):
             self._ray.kill(self._actors[worker])
+        _end(self._processes[worker])
         self._actors[worker] = self._new_actor(worker)
-        self._prepared(self._actors[worker])
+        self._processes[worker], self._nodes[worker] = self._prepared(self._actors[worker])
         self._idle.append(worker)
+
+
+def _end(process: Process) -> None:
+    """Kill a worker's process on this host, and wait until it is dead; one elsewhere ends with its node."""
+    end = monotonic() + _CLOSE_SECONDS
+    while process.is_alive() and monotonic() < end:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process.number, signal.SIGKILL)
+        sleep(_LOOK_SECONDS / 10)
 
 
 def _failed(call: _Call, reason: str) -> list[Outcome]:

@@ -115,12 +115,17 @@ class Worker:
                 return [Outcome(job.trial, overtaken, 0.0, self.name) for job in jobs]
             start = perf_counter()
             reach("worker.firing")
+            results: list[Measurement | Failure]
             try:
-                results = [self._checked(result) for result in self.evaluator.measure_many(np.stack([job.trajectory for job in jobs]))]
-                if len(results) != len(jobs):
-                    raise ValueError(f"{len(results)} measurements for {len(jobs)} trajectories")  # noqa: TRY301
-            except Exception:  # noqa: BLE001 - one of them is at fault: the single runs below say which, and why
-                return [self._measure_one(job) for job in jobs]
+                measured = self.evaluator.measure_many(np.stack([job.trajectory for job in jobs]))
+                if len(measured) != len(jobs):
+                    raise ValueError(f"{len(measured)} measurements for {len(jobs)} trajectories")  # noqa: TRY301
+                results = [self._value(result) for result in measured]
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - an experiment that fails is a value
+                if self.evaluator.kind == "pure":  # one of them is at fault: the single runs say which, and why
+                    return [self._measure_one(job) for job in jobs]
+                reason = f"{len(jobs)} trials were measured together, and nobody knows which fired: {type(error).__name__}: {error}"
+                results = [Failure(reason, is_unknown=True) for _ in jobs]
             seconds = (perf_counter() - start) / len(jobs)
             return [Outcome(job.trial, result, seconds, self.name) for job, result in zip(jobs, results, strict=True)]
         return [self._measure_one(job) for job in jobs]
@@ -142,6 +147,13 @@ class Worker:
             result = Failure(f"{type(error).__name__}: {error}")
         reach("worker.fired")
         return Outcome(job.trial, result, perf_counter() - start, self.name)
+
+    def _value(self, result: Any) -> Measurement | Failure:
+        """Return one of many measurements, or why it is none."""
+        try:
+            return self._checked(result)
+        except Exception as error:  # noqa: BLE001 - an experiment that fails is a value
+            return Failure(f"{type(error).__name__}: {error}")
 
     def _checked(self, result: Any) -> Measurement:
         """Return a measurement of plain numbers and arrays: whatever else an evaluator put in is an error here, not in the store."""

@@ -13,9 +13,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..records import FloatArray, Goal, Trial, TrialState
-from .latent_space import SurrogateGrid, draw_latent_space
+from .latent_space import VIRIDIS_MIDDLE, SurrogateGrid, draw_latent_space
 from .panels import Panel, arrange
-from .theme import AMBER, GREY, INCUMBENT, INK, UNCERTAINTY_SCALE, new_figure, plain, value_scale
+from .theme import AMBER, GREY, INCUMBENT, INK, UNCERTAINTY_SCALE, add_legend_entry, new_figure, plain, value_scale
 from .thinning import MAX_POINTS, thinned_rows
 
 _UNDER_WAY = (TrialState.PROPOSED, TrialState.HELD, TrialState.ARMED)
@@ -96,6 +96,9 @@ def draw_latent_map(
         [done[row] for row in rows],
         {"color": values[rows], "coloraxis": "coloraxis", "size": 9, "line": {"color": "rgba(255,255,255,0.9)", "width": 1}},
     )
+    # Plotly's legend takes values for names of colours where they stand for a colour scale, and warns of each.
+    figure.data[-1].update(showlegend=False, legendgroup="explored")
+    add_legend_entry(figure, "explored", VIRIDIS_MIDDLE, "explored")
     under_way = [trial for trial in trials[-10 * MAX_POINTS :] if trial.state in _UNDER_WAY]
     diamond = {"symbol": "diamond", "color": AMBER, "size": 11, "line": {"color": INK, "width": 1}}
     roles["pending"] = _add_trials(figure, "under way or held", under_way, diamond)

@@ -19,7 +19,7 @@ from .thinning import MAX_POINTS, thinned_rows
 _SPECK = {"color": GREY, "size": 3, "opacity": 0.45}
 """One training trajectory."""
 
-_VIRIDIS_MIDDLE = "#21918c"
+VIRIDIS_MIDDLE = "#21918c"
 """Stands for the colours of all explored trials in the legend."""
 
 
@@ -165,7 +165,7 @@ def _add_explored(figure: go.Figure, done: Sequence[Trial], values: FloatArray, 
     best = int(np.argmax(values) if goal == "maximize" else np.argmin(values))
     rows = np.union1d(thinned_rows(len(done), MAX_POINTS), [best])
     z = np.array([done[row].z for row in rows])
-    add_legend_entry(figure, "explored", _VIRIDIS_MIDDLE, "explored")
+    add_legend_entry(figure, "explored", VIRIDIS_MIDDLE, "explored")
     for number in numbers:
         is_first, suffix = number == 1, "" if number == 1 else str(number)
         colour = (

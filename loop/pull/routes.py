@@ -95,12 +95,13 @@ class Accepted(BaseModel):
     key: str
 
 
-def pull_router(find: FindQueue, authorisation: Sequence[Depends] = ()) -> APIRouter:
+def pull_router(find: FindQueue, authorisation: Sequence[Depends] = (), is_closing: Callable[[], bool] = lambda: False) -> APIRouter:
     """Return the routes, to be included under a prefix such as ``/api/v1``.
 
     Args:
         find: returns the queue of a campaign by name, None where there is no such campaign or it has no `pull` instrument.
         authorisation: dependencies that refuse whoever may not act as an instrument of the campaign in the path parameter ``campaign``.
+        is_closing: whether the server is about to end, so that no claim waits any longer.
     """
     router = APIRouter(
         prefix="/campaigns/{campaign}/instrument",
@@ -131,7 +132,7 @@ def pull_router(find: FindQueue, authorisation: Sequence[Depends] = ()) -> APIRo
             answer = await run_in_threadpool(_answered, attempt)
             if answer is not None:
                 return answer
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or is_closing():
                 return Response(status_code=204)
             await asyncio.sleep(_POLL_SECONDS)
 

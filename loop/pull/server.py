@@ -6,8 +6,11 @@ tells a client the campaign's name.
 
 import hashlib
 import hmac
+import http.client
+import json
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from secrets import token_urlsafe
 from threading import Thread
@@ -52,10 +55,10 @@ class PullServer:
                 f"cannot listen at {listen}: {error.strerror or error}; choose another evaluator.parameters.listen"
             ) from error
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
-        configuration = uvicorn.Config(
-            _application(queue, campaign, token), log_level="warning", access_log=False, timeout_graceful_shutdown=1, lifespan="off"
+        application = _application(queue, campaign, token, lambda: self._server.should_exit)
+        self._server = uvicorn.Server(
+            uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off")
         )
-        self._server = uvicorn.Server(configuration)
         self._thread = Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="pull server", daemon=True)
         self._thread.start()
         deadline = monotonic() + _START_SECONDS
@@ -82,6 +85,19 @@ def address(listen: str) -> tuple[str, int]:
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"listen must read host:port, for example 127.0.0.1:8766, not {listen!r}")
     return host.strip("[]"), int(port)
+
+
+def is_served(listen: str, campaign: str, token: str) -> bool:
+    """Whether a server for this campaign listens there already."""
+    host, port = address(listen)
+    connection = http.client.HTTPConnection(host, port, timeout=_START_SECONDS)
+    try:
+        connection.request("GET", "/api/v1/me", headers={"Authorization": f"Bearer {token}"})
+        return bool(json.loads(connection.getresponse().read()).get("campaigns") == [campaign])
+    except (OSError, ValueError, AttributeError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def token_from(variable: str, file: Path) -> str:
@@ -113,7 +129,7 @@ def token_from(variable: str, file: Path) -> str:
     return found
 
 
-def _application(queue: PullQueue, campaign: str, token: str) -> ASGIApp:
+def _application(queue: PullQueue, campaign: str, token: str, is_closing: Callable[[], bool]) -> ASGIApp:
     wanted = hashlib.sha256(token.encode()).digest()
 
     def authorise(request: Request) -> None:
@@ -122,7 +138,7 @@ def _application(queue: PullQueue, campaign: str, token: str) -> ASGIApp:
             raise HTTPException(401, "this token is not the campaign's; send Authorization: Bearer with the one in its token file")
 
     application = FastAPI(title="latentloop: one campaign's instruments", docs_url=None, redoc_url=None)
-    application.include_router(pull_router({campaign: queue}.get, [Depends(authorise)]), prefix="/api/v1")
+    application.include_router(pull_router({campaign: queue}.get, [Depends(authorise)], is_closing), prefix="/api/v1")
 
     @application.get("/api/v1/me", dependencies=[Depends(authorise)])
     def me() -> dict[str, Any]:

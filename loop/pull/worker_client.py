@@ -37,7 +37,7 @@ from typing import Any
 WAIT_SECONDS = 20.0
 """How long a claim may wait at the server for a trial."""
 ANSWER_SECONDS = 15.0
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 BEATS_PER_LEASE = 4
 """Heartbeats within the time after which a claim expires."""
 
@@ -408,8 +408,8 @@ def patiently(action: Any) -> Any:
         try:
             return action()
         except Unreachable as error:
-            say(f"{error}; again in {LONGEST_PAUSE / 5:g} s")
-            time.sleep(LONGEST_PAUSE / 5)
+            say(f"{error}; again in {LONGEST_PAUSE:g} s")
+            time.sleep(LONGEST_PAUSE)
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -5,19 +5,24 @@ root count, and no links, so that nothing outside it can be reached.
 """
 
 import asyncio
+import json
 import logging
 import os
 import re
 import shutil
 import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from ..config import CampaignConfig
 from ..errors import StoreError
 from ..messages import CampaignSummary
 from .launcher import Launcher
 from .problems import refuse
+from .reduced import checked_changes
 from .settings import ServerSettings
 from .tokens import FOLDER, Principal
 from .watch import CampaignWatch
@@ -115,6 +120,46 @@ class Catalogue:
         await asyncio.gather(*(self._watches[name].ready(_PATIENCE) for name in names if name in self._watches))
         return [self._watches[name].summary() if name in self._watches else self._early(name) for name in names]
 
+    async def summary_json(self, name: str) -> bytes:
+        """Return a campaign at a glance as JSON, made at most twice a second."""
+        watch = self._watches.get(name)
+        if watch is None:
+            return self._early(name).model_dump_json().encode()
+        await watch.ready(_PATIENCE)
+        return watch.summary_json()
+
+    async def follow(self, name: str, after: int | None, closing: asyncio.Event) -> AsyncIterator[bytes]:
+        """Yield the frames of a campaign's event stream, also of one that is only starting: then from its first event on."""
+        self.get_or_starting(name)
+        if name not in self._watches:
+            hello = {"campaign": name, "last_event": -1, "summary": json.loads(await self.summary_json(name))}
+            yield b"retry: 1000\nevent: hello\ndata: " + json.dumps(hello).encode() + b"\n\n"
+            sent, after = b"", -1 if after is None else after
+            while name not in self._watches and not closing.is_set() and name in self.names():
+                body = await self.summary_json(name)
+                if body != sent:
+                    sent = body
+                    yield b"event: summary\ndata: " + body + b"\n\n"
+                await _pause(closing, _SCAN_SECONDS)
+            yield b": it has a folder\n\n"
+        watch = self._watches.get(name)
+        if watch is not None and not closing.is_set():
+            async for frame in watch.follow(after, closing):
+                yield frame
+
+    def get_or_starting(self, name: str) -> CampaignWatch | None:
+        """Return a campaign that has a folder, or None for one that is starting or failed at that.
+
+        Raises:
+            HTTPException: there is none of this name.
+        """
+        self.scan()
+        return None if name not in self._watches and name in self.launcher.names() else self.get(name)
+
+    def early(self, name: str) -> CampaignSummary:
+        """Return what can be said of a campaign that has no folder."""
+        return self._early(name)
+
     def watched(self) -> dict[str, CampaignWatch]:
         """Return the campaigns that have a folder, by name."""
         self.scan()
@@ -126,17 +171,25 @@ class Catalogue:
         Raises:
             HTTPException: the name is taken or no name, or the server has enough to do.
         """
-        if not NAME.match(name):
-            raise refuse(422, "name: a campaign's name has up to 64 letters, digits, '.', '_' and '-', and starts with a letter or digit")
         async with self._creating:
-            taken = {known.lower() for known in self.names()}
-            if name.lower() in taken or os.path.lexists(self.root / name):
-                raise refuse(409, f"there is a campaign or a file {name!r} already; choose another name")
-            if len(taken) >= self.settings.limits.campaigns:
-                raise refuse(429, f"this server holds {len(taken)} campaigns, its limit; delete one first")
+            self._require_free(name)
             self._require_room()
             await asyncio.to_thread(self.launcher.run, name, config)
         return self._early(name)
+
+    async def fork(self, source: str, name: str, at_trial: int, overrides: Mapping[str, Any]) -> CampaignSummary:
+        """Make a new campaign from the trials of another one before a trial; it is resumed like any other.
+
+        Raises:
+            HTTPException: the name is taken or no name, there are not so many trials, or the server holds enough campaigns.
+            ConfigError: a changed key that the server does not allow.
+        """
+        watch = self.get(source)
+        changes = checked_changes(overrides)
+        async with self._creating:
+            self._require_free(name)
+            await asyncio.to_thread(_make_fork, watch.path, at_trial, self.root / name, changes)
+        return await self.summary(name)
 
     async def resume(self, name: str) -> None:
         """Start a driver for a campaign that has none.
@@ -145,7 +198,7 @@ class Catalogue:
             HTTPException: it has one, or the server has enough to do.
         """
         watch = self.get(name)
-        if watch.store.lock.is_held() or self.launcher.is_alive(name):
+        if watch.store.is_driven() or self.launcher.is_alive(name):
             raise refuse(409, f"campaign {name!r} is being driven already")
         self._require_room()
         await asyncio.to_thread(self.launcher.resume, name)
@@ -163,7 +216,7 @@ class Catalogue:
             self.launcher.forget(name)
             return
         watch = self.get(name)
-        if watch.store.lock.is_held():
+        if watch.store.is_driven():
             raise refuse(409, f"campaign {name!r} is being driven; stop it first")
         bin_folder = self.root / FOLDER / "deleted"
         aside = bin_folder / f"{name}.{token_hex(4)}"
@@ -204,7 +257,7 @@ class Catalogue:
             await watch.ready()
             # One that was stopped or paused by a person ended with a word; one whose driver died, without.
             died = bool(watch.history.n_events) and watch.history.last_session in ("", "open") and not watch.problem
-            if not died or watch.store.lock.is_held() or self.launcher.is_alive(name):
+            if not died or watch.store.is_driven() or self.launcher.is_alive(name):
                 continue
             now = time.monotonic()
             recent = [at for at in self._restarts.get(name, []) if now - at < _HOUR]
@@ -213,6 +266,16 @@ class Catalogue:
             self._restarts[name] = [*recent, now]
             log.warning("campaign %s has lost its driver; resuming it", name)
             await self.resume(name)
+
+    def _require_free(self, name: str) -> None:
+        """Refuse a name that is none or taken, and one campaign too many."""
+        if not NAME.match(name):
+            raise refuse(422, "name: a campaign's name has up to 64 letters, digits, '.', '_' and '-', and starts with a letter or digit")
+        taken = {known.lower() for known in self.names()}
+        if name.lower() in taken or os.path.lexists(self.root / name):
+            raise refuse(409, f"there is a campaign or a file {name!r} already; choose another name")
+        if len(taken) >= self.settings.limits.campaigns:
+            raise refuse(429, f"this server holds {len(taken)} campaigns, its limit; delete one first")
 
     def _require_room(self) -> None:
         n_running = sum(watch.is_driven() for watch in self._watches.values())
@@ -229,3 +292,16 @@ class Catalogue:
             state="starting" if is_alive else "failed",
             reason="" if is_alive else self.launcher.last_words(name) or "its process ended before it had a folder",
         )
+
+
+async def _pause(closing: asyncio.Event, seconds: float) -> None:
+    """Wait a while, or until the server stops."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await closing.wait()
+
+
+def _make_fork(source: Path, at_trial: int, target: Path, changes: list[str]) -> None:
+    from ..fork import fork_campaign
+
+    fork_campaign(source, at_trial, target, changes)

@@ -24,8 +24,9 @@ from ..records import FloatArray, Signal, Trial
 from ..registry import FAMILIES
 from ..seeding import generator
 from ..standing import standing_of
-from ..store.campaign_store import CampaignStore
 from ..store.history import History
+from ..store.objects import open_objects
+from ..store.reader import StoreReader
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -53,6 +54,8 @@ class Snapshot:
     weights: bytes
     encoded: FloatArray | None
     curve: FloatArray | None
+    digests: Mapping[int, Mapping[str, str]]
+    """What the journal says of the arrays of the trials that a figure may read."""
 
     @property
     def is_thinned(self) -> bool:
@@ -70,7 +73,9 @@ def draw(snapshot: Snapshot, name: str, number: int | None) -> bytes:
 
     figure = _FIGURES[name](snapshot, number)
     if snapshot.is_thinned:
-        figure.update_layout(meta={**(figure.layout.meta or {}), "thinned": f"{len(snapshot.history.trials)} of {snapshot.n_trials} trials"})
+        figure.update_layout(
+            meta={**(figure.layout.meta or {}), "thinned": f"{len(snapshot.history.trials)} of {snapshot.n_trials} trials"}
+        )
     return without_title(figure).to_json().encode()
 
 
@@ -172,6 +177,13 @@ def compare(traces: Mapping[str, tuple[list[float], str, str]]) -> dict[str, Any
     return {key: json.loads(without_title(figure).to_json()) for key, figure in found.items()}
 
 
+def themes() -> bytes:
+    """Return the templates of figures for light and dark pages, as JSON."""
+    from ..figures.theme import template
+
+    return json.dumps({"light": template("light").to_plotly_json(), "dark": template("dark").to_plotly_json()}).encode()
+
+
 @lru_cache(maxsize=4)
 def _model(weights: bytes) -> Any:
     return restore_model(weights)
@@ -189,12 +201,21 @@ def _campaign(snapshot: Snapshot) -> Campaign:
     if key not in _campaigns:
         config = _config(snapshot)
         space, box = latent_space(config, _model(snapshot.weights), snapshot.encoded)
+        if snapshot.version:
+            box = np.array(history.models[snapshot.version]["box"], dtype=np.float64)  # a retrained model's was widened to the trials
         made = Campaign(config, space, box, snapshot.version, "pure", snapshot.signal)
         made.restore(history.trials, history.told, history.avoided, standing_of(history))
         while len(_campaigns) >= _MOST_FOLDS:
             _campaigns.pop(next(iter(_campaigns)))
         _campaigns[key] = made
     return _campaigns[key]
+
+
+def _store(snapshot: Snapshot) -> StoreReader:
+    """Return a reader of the campaign's arrays, without reading its journal again."""
+    store = StoreReader(open_objects(snapshot.path))
+    store.evidence.payloads.update({number: dict(digests) for number, digests in snapshot.digests.items()})
+    return store
 
 
 def _config(snapshot: Snapshot) -> CampaignConfig:
@@ -282,7 +303,7 @@ def _polarization(snapshot: Snapshot, number: int | None) -> "go.Figure":
     from ..figures import draw_polarization, draw_polarization_animation
 
     trial = _trial(snapshot, number)
-    store = CampaignStore(snapshot.path)
+    store = _store(snapshot)
     field = store.field(trial, "polarization")
     if field is None or not np.isfinite(field).all() or field.ndim not in (3, 4) or field.shape[-1] != 2:  # noqa: PLR2004
         raise ConfigError(f"trial {trial.number} has no polarization field")
@@ -316,7 +337,7 @@ def _training_curve(snapshot: Snapshot, _: int | None) -> "go.Figure":
 def _best_trajectory(snapshot: Snapshot, _: int | None) -> "go.Figure":
     from ..figures import draw_best_trajectory
 
-    config, history, store = _config(snapshot), snapshot.history, CampaignStore(snapshot.path)
+    config, history, store = _config(snapshot), snapshot.history, _store(snapshot)
     told = [history.trials[position] for position in history.told]
     best = (max if history.goal == "maximize" else min)(told, key=lambda trial: trial.objective) if told else None
     return draw_best_trajectory(

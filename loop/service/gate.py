@@ -158,7 +158,9 @@ class Gate:
                 async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, f"the request took longer than {self._limits.body_seconds:g} s to arrive", {"Connection": "close"}) from None
+                raise HTTPException(
+                    408, f"the request took longer than {self._limits.body_seconds:g} s to arrive", {"Connection": "close"}
+                ) from None
             received += len(message.get("body", b""))
             is_done = message["type"] != "http.request" or not message.get("more_body", False)
             if received > limit:

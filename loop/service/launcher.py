@@ -89,7 +89,9 @@ class LocalLauncher:
             if child.poll() is None:
                 return True
             del self._children[name]
-            log.log(logging.INFO if child.returncode == 0 else logging.WARNING, "the driver of %s ended with code %d", name, child.returncode)
+            log.log(
+                logging.INFO if child.returncode == 0 else logging.WARNING, "the driver of %s ended with code %d", name, child.returncode
+            )
             return False
         launch = self._launch(name)
         return launch is not None and bool(launch.born) and _born(launch.process) == launch.born
@@ -177,5 +179,3 @@ def _exists(process: int) -> bool:
     except (OSError, OverflowError):
         return False
     return True
-
-

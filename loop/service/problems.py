@@ -33,7 +33,8 @@ _CODES = {
     503: "unavailable",
 }
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer, "description": _CODES[status].replace("_", " ")} for status in (400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
+    status: {"model": ErrorAnswer, "description": _CODES[status].replace("_", " ")}
+    for status in (400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 }
 """What every route may answer besides its own, for the OpenAPI document."""
 

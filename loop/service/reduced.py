@@ -5,6 +5,7 @@ evaluators and files by the names of the server's configuration; and inside ``pa
 a parameter would do with a text, ``package.module:name``, ``/etc/passwd`` and ``http://...`` cannot be among them.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from copy import deepcopy
@@ -208,3 +209,42 @@ def _within_limits(config: CampaignConfig, settings: ServerSettings) -> None:
         raise ConfigError(f"budget.trials may be {limits.trials} at most on this server, not {config.budget.trials}")
     if config.trajectories.n > limits.trials:
         raise ConfigError(f"trajectories.n may be {limits.trials} at most on this server, not {config.trajectories.n}")
+
+
+def checked_family(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section of trajectories that names a built-in family with plain parameters, for a preview.
+
+    Raises:
+        ConfigError: it names something else.
+    """
+    known = {"family", "n", "unit", "time_unit", "channels"}
+    found = {key: value for key, value in section.items() if key in known}
+    full = {"trajectories": found}
+    if found.get("family") is None:
+        raise ConfigError("a preview needs trajectories.family")
+    _choice(full, ("trajectories", "family"), FAMILIES)
+    return found
+
+
+_CHANGEABLE = ("seed", "optimizer.", "budget.", "objective.", "safety.")
+"""Keys that a fork may change: it keeps what measures, where, and over which trajectories."""
+
+
+def checked_changes(overrides: Mapping[str, Any]) -> list[str]:
+    """Return the changes of a fork as ``key=value``.
+
+    Raises:
+        ConfigError: a key that a fork does not change, or a value that is more than numbers and plain words.
+    """
+    found = []
+    for key, value in overrides.items():
+        if not key.startswith(_CHANGEABLE) or not all(_WORD.match(part) for part in key.split(".")):
+            raise ConfigError(
+                f"a fork cannot change {key[:80]!r}; it may change keys of optimizer, budget, objective, safety, and the seed"
+            )
+        _require_plain(value, key)
+        for place, registry in CHOICES.items():
+            if key == ".".join(place):
+                _choice({place[0]: {place[1]: value}}, place, registry)
+        found.append(f"{key}={json.dumps(value)}")
+    return found

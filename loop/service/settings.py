@@ -60,9 +60,7 @@ class ServerSettings(Section):
     """The configuration of a server."""
 
     evaluators: dict[str, NamedEvaluator] = Field(
-        default_factory=lambda: {
-            name: NamedEvaluator(evaluator=EvaluatorConfig(name=name), adjustable=("*",)) for name in SIMULATORS
-        },
+        default_factory=lambda: {name: NamedEvaluator(evaluator=EvaluatorConfig(name=name), adjustable=("*",)) for name in SIMULATORS},
         description="Evaluators by the names that requests use.",
     )
     files: dict[str, Path] = Field(default_factory=dict, description="Files of trajectories by the names that requests use.")

@@ -44,6 +44,9 @@ class Snapshots:
                 self._models[key] = await asyncio.to_thread(watch.store.model, version)
             weights, encoded, curve = self._models[key]
         signal = await self.signal(watch)
+        best = history.incumbent
+        read = {number for number in (trial, None if best is None else best.trial) if number is not None}
+        payloads = watch.store.evidence.payloads
         return Snapshot(
             path=watch.path,
             history=thinned(history, trial),
@@ -53,6 +56,7 @@ class Snapshots:
             weights=weights,
             encoded=encoded,
             curve=curve,
+            digests={number: dict(payloads.get(number, {})) for number in read},
         )
 
     async def signal(self, watch: CampaignWatch) -> Signal | None:

@@ -22,7 +22,8 @@ from ..messages import CampaignSummary
 from ..records import TrialState
 from ..store.campaign_store import CampaignStore
 from ..store.history import History
-from ..store.journal import Event
+from ..store.journal import Event, name_of
+from ..store.objects import open_objects
 from .views import kind_of, summary_of, trial_json
 
 log = logging.getLogger("latentloop.service")
@@ -50,7 +51,7 @@ class CampaignWatch:
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self.path = path
-        self.store = CampaignStore(path)
+        self.store = CampaignStore(open_objects(path))
         self.problem = ""
         """Why it cannot be read; empty while it can."""
         self.n_watchers = 0
@@ -111,7 +112,7 @@ class CampaignWatch:
         if self.problem or not self.is_loaded:
             return False
         try:
-            event = self.store.journal.at(self.history.n_events)
+            event = self._at(self.history.n_events)
             if event is None:
                 return False
             self._apply(event)
@@ -129,7 +130,7 @@ class CampaignWatch:
         now = time.monotonic()
         if now - self._driven[0] > SUMMARY_SECONDS:
             try:
-                self._driven = (now, self.store.lock.is_held())
+                self._driven = (now, self.store.is_driven())
             except StoreError as error:
                 log.warning("%s: %s", self.name, error)
                 self._driven = (now, False)
@@ -149,10 +150,14 @@ class CampaignWatch:
         """Return the best value so far, at no more than 60 completed trials."""
         return [self._best_values[row] for row in thinned_rows(len(self._best_values), _SPARKS)]
 
+    def best_values(self) -> list[float]:
+        """Return the best value so far after each completed trial."""
+        return self._best_values.tolist()
+
     def events(self, after: int, limit: int) -> list[Event]:
         """Return the events after number ``after``, as they are on the disk."""
         numbers = range(max(0, after + 1), min(self.history.n_events, after + 1 + limit))
-        return [event for event in map(self.store.journal.at, numbers) if event is not None]
+        return [event for event in map(self._at, numbers) if event is not None]
 
     async def follow(self, after: int | None, closing: asyncio.Event) -> AsyncIterator[bytes]:
         """Yield the frames of an event stream, from the event after ``after`` on (None: from now on), until ``closing`` is set."""
@@ -199,6 +204,13 @@ class CampaignWatch:
             if task is not None:
                 task.cancel()
         self.wake()
+
+    def _at(self, number: int) -> Event | None:
+        """Return one event by a single look-up; None where it is not there (or damaged, which a driver will set aside)."""
+        if not self.store.objects.exists(name_of(number)):
+            return None
+        found = self.store.journal.event(number)
+        return found if isinstance(found, Event) else None
 
     async def _load(self) -> None:
         """Read the journal from its start."""
@@ -272,6 +284,7 @@ class CampaignWatch:
         history = self.history
         before = history.incumbent
         history.apply(event)
+        self.store.evidence.apply(event)
         number = _trial_of(event, len(history.trials))
         if number is None:
             return

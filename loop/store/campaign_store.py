@@ -181,18 +181,41 @@ class CampaignStore(StoreReader):
             self._projection.show(self._history.trials[trial])
 
     def require_arrays(self, n_trials: int, n_latent: int, like: TrajectorySet) -> None:
-        """Make the live arrays anew when the trained model has other dimensions than were announced; else they stay."""
-        from .projection import create_trials, fits
+        """Make the live arrays anew when the trained model has other dimensions than were announced, and mend damaged metadata."""
+        from .layout import GROUP, create_trials, damaged_metadata, fits
 
-        root = self._root("r+")
-        if not self._history.trials and not fits(root, n_latent, like):
-            create_trials(root, n_trials, n_latent, like)
+        try:
+            if not self._history.trials and not fits(self._root("r+"), n_latent, like):
+                create_trials(self._root("r+"), n_trials, n_latent, like)
+                return
+            others = self.payload_names()
+            for name, data in damaged_metadata(self.objects, n_trials, n_latent, like, self.metrics(), others).items():
+                self.objects.put(name, data) if data else self.objects.delete(name)
+            time = self._root("r+")[f"{GROUP}/time"]
+            if not np.array_equal(time[:], like.times):
+                time[:] = like.times
+        except OSError as error:
+            raise StoreError(f"cannot mend the arrays of {self.path}: {error.strerror or error}; the journal is intact") from error
 
     def project(self, n_trials: int) -> None:
-        """Begin to stream the trials into the live arrays."""
+        """Begin to stream the trials into the live arrays, which are made long enough."""
+        from .layout import COLUMNS, lengthened
         from .projection import Projection
 
-        self._projection = Projection(self._root("r+"), n_trials, self._history.trials)
+        others = self.payload_names()
+        arrays = [*COLUMNS, "trajectory", *(f"metric_{metric}" for metric in self.metrics()), *others]
+        # All are prepared before the first is written: a reader that opens them in between sees two lengths.
+        for name, data in lengthened(self.objects, arrays, n_trials).items():
+            self.objects.put(name, data)
+        self._projection = Projection(self._root("r+"), self._history.trials, others)
+
+    def metrics(self) -> list[str]:
+        """Return the names of the metrics that have columns."""
+        return sorted({metric for trial in self._history.trials for metric in trial.metrics})
+
+    def payload_names(self) -> list[str]:
+        """Return the names of the arrays that evaluators gave."""
+        return sorted({name for digests in self.evidence.payloads.values() for name in digests} - {"trajectory"})
 
     def write_payload(self, trial: int, arrays: Mapping[str, FloatArray]) -> None:
         """Write a trial's arrays (its trajectory, its fields) before the event that refers to them."""

@@ -65,7 +65,7 @@ def build(
     """
     import zarr
 
-    from .projection import create_trials
+    from .layout import create_trials
 
     final = objects.folder
     building = Path(tempfile.mkdtemp()) / "store" if final is None else final.with_name(f".{final.name}.{os.getpid()}.new")

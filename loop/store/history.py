@@ -13,8 +13,12 @@ import numpy as np
 
 from ..errors import JournalError
 from ..records import REPEAT, Goal, Incumbent, Trial, TrialState
+from . import decisions
 from .inbox import Note, Wanted
 from .journal import Event
+from .plain import jsonable as jsonable
+from .plain import nested_tuple
+from .plain import number as number
 
 _FINISHING = {state.word: state for state in (TrialState.FAILED, TrialState.QUARANTINED, TrialState.UNKNOWN, TrialState.REFUSED)}
 _AVOIDED = (TrialState.FAILED, TrialState.QUARANTINED, TrialState.REFUSED, TrialState.VETOED)
@@ -89,7 +93,7 @@ class History:
                 self.stop_reason = None
             case "ended":
                 self.last_session, self.reason = data["state"], data.get("reason", "")
-                if not self._counts.get(TrialState.ARMED):
+                if not self._counts.get(TrialState.ARMED) and self._workers_epoch == self.epoch:
                     self.workers = []  # nothing was under way
             case "workers":
                 is_same = self._workers_epoch == self.epoch  # those of earlier sessions have been waited for
@@ -109,13 +113,16 @@ class History:
             case "vetoed":
                 self._veto(event)
             case "edited":
-                self._edit(event)
+                self._put(decisions.edited(self._in(event, TrialState.HELD), data))
+                self.approved.discard(data["trial"])  # what was approved before was not this
             case "resolved":
                 self._resolve(event)
             case "accepted":
                 self._accept(event)
             case "proposed":
-                self.wanted.append(Wanted(event.number, data["who"], data["reason"], _tuple(data.get("z")), _tuple(data.get("trajectory"))))
+                self.wanted.append(
+                    Wanted(event.number, data["who"], data["reason"], nested_tuple(data.get("z")), nested_tuple(data.get("trajectory")))
+                )
             case "noted":
                 self.notes.append(Note(event.time, data["who"], data["reason"], data.get("trial")))
             case "paused" | "resumed":
@@ -204,54 +211,25 @@ class History:
         self._put(replace(held, state=TrialState.ARMED, armed_at=event.time, envelope=event.data.get("envelope", "")))
 
     def _veto(self, event: Event) -> None:
-        held = self._in(event, TrialState.HELD)
-        vetoed = replace(held, state=TrialState.VETOED, reason=event.data["reason"], finished_at=event.time, who=event.data["who"])
+        vetoed = decisions.vetoed(self._in(event, TrialState.HELD), event.data, event.time)
         self._put(vetoed)
         self.approved.discard(vetoed.number)
         self._avoid(vetoed)
 
-    def _edit(self, event: Event) -> None:
-        """Take another point for a held trial; what was approved before was not this."""
-        data, held = event.data, self._in(event, TrialState.HELD)
-        self.approved.discard(held.number)
-        self._put(
-            replace(
-                held,
-                z=np.array(data["z"], dtype=np.float64),
-                acquisition_value=math.nan,  # that of the point asked for
-                distance=number(data["distance"]),
-                consistency=number(data["consistency"]),
-                is_edited=True,
-                who=data["who"],
-            )
-        )
-
     def _resolve(self, event: Event) -> None:
         """Take an operator's word for what became of an unknown trial."""
-        data, unknown = event.data, self._in(event, TrialState.UNKNOWN)
-        if data["outcome"] == "repeat":
-            self.wanted.append(Wanted(event.number, data["who"], data["reason"], refers_to=unknown.number))
-            self._put(replace(unknown, who=data["who"]))
-        elif data["outcome"] == "failed":
-            reason = f"{unknown.reason}; {data['who']} says that it failed{': ' if data['reason'] else ''}{data['reason']}"
-            self._put(replace(unknown, state=TrialState.FAILED, reason=reason, who=data["who"]))
-            self._avoid(unknown)
+        resolved = decisions.resolved(self._in(event, TrialState.UNKNOWN), event.data, event.time)
+        self._put(resolved)
+        if resolved.state is TrialState.UNKNOWN:
+            self.wanted.append(Wanted(event.number, resolved.who, event.data["reason"], refers_to=resolved.number))
+        elif resolved.state is TrialState.FAILED:
+            self._avoid(resolved)
         else:
-            completed = replace(
-                unknown,
-                state=TrialState.COMPLETED,
-                objective=number(data["objective"]),
-                objective_error=number(data["objective_error"]),
-                metrics={name: number(value) for name, value in data["metrics"].items()},
-                finished_at=event.time,
-                who=data["who"],
-            )
-            self._put(completed)
-            self._tell(completed)
+            self._tell(resolved)
 
     def _accept(self, event: Event) -> None:
         """Believe a quarantined reading."""
-        accepted = replace(self._in(event, TrialState.QUARANTINED), state=TrialState.COMPLETED, who=event.data["who"])
+        accepted = decisions.accepted(self._in(event, TrialState.QUARANTINED), event.data)
         self._put(accepted)
         if accepted.number in self.avoided:
             self.avoided.remove(accepted.number)
@@ -358,20 +336,3 @@ def fold(events: Iterable[Event]) -> History:
     for event in events:
         history.apply(event)
     return history
-
-
-def number(value: float | str | None) -> float:
-    """Return a journal's number: JSON knows neither NaN nor infinity, so they are written as null and as text."""
-    return math.nan if value is None else float(value)
-
-
-def jsonable(value: float) -> float | str | None:
-    """Return a number as the journal writes it; the inverse of `number`."""
-    if math.isfinite(value):
-        return float(value)
-    return None if math.isnan(value) else str(value)
-
-
-def _tuple(values: Any) -> Any:
-    """Return nested lists as tuples."""
-    return tuple(_tuple(value) for value in values) if isinstance(values, list) else values

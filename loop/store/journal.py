@@ -58,6 +58,8 @@ class Journal:
         self._next = 0
         self.damaged: tuple[Damage, ...] = ()
         """Events at the end, as of the last `read`, that are damaged, or that only damaged ones lead to."""
+        self.is_forgiving = False
+        """Whether good events that follow a damaged one are given up with it, instead of being refused."""
 
     def append(self, kind: str, data: Mapping[str, Any]) -> Event:
         """Write the next event; it is there, whole, when this returns.
@@ -99,6 +101,10 @@ class Journal:
                 found += 1
                 yield event
 
+    def n_last(self) -> int:
+        """Return the highest number of an event that is there, good or not, plus one."""
+        return max(self._numbers(0, is_gap_fine=True), default=-1) + 1
+
     def event(self, number: int) -> Event | Damage:
         """Return one event, or what is wrong with it."""
         try:
@@ -130,7 +136,7 @@ class Journal:
         """Note a damaged end; or refuse, when good events follow the damaged one."""
         first = Damage(name_of(self._next), reason)
         later = [self.event(number) for number in rest if number > self._next]
-        if any(isinstance(each, Event) for each in later):
+        if any(isinstance(each, Event) for each in later) and not self.is_forgiving:
             where = self._objects.where
             raise JournalError(
                 f"{where}/{first.name} {first.reason}, though good events follow it; copy it back from a backup, "
@@ -154,8 +160,8 @@ class Journal:
                 raise JournalError(f"cannot read {where}: {error.strerror}; copy the journal back from a backup") from error
             numbers = [int(name[:_DIGITS]) for name in names if is_event(name)]
             gap = next((number for number, found in enumerate(numbers, start) if number != found), None)
-            if not numbers and not self._objects.exists(name_of(max(0, start - 1))):
-                raise JournalError(f"{where}/{_base(max(0, start - 1))} is missing; copy the journal back from a backup")
+            if start and not numbers and not self._objects.exists(name_of(start - 1)):
+                raise JournalError(f"{where}/{_base(start - 1)} is missing, though it has been read before; copy it back from a backup")
             # A listing is no snapshot: of two events written while it runs it may show the second alone. Then the first is there by now.
             if gap is None or is_gap_fine or not self._objects.exists(name_of(gap)):
                 return numbers

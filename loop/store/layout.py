@@ -51,7 +51,14 @@ def create_trials(root: zarr.Group, n_trials: int, n_latent: int, like: Trajecto
     payload(group, "z", n_trials, (n_latent,), ("latent",), CHUNK, {"description": "latent vector"})
     shape, dimensions = like.values.shape[1:], ("time", "channel")[: like.values.ndim - 1]
     payload(group, "trajectory", n_trials, shape, dimensions, 1, {"unit": like.unit, "channels": list(channels)})
-    time = group.create_array("time", shape=times.shape, dtype="float64", dimension_names=("time",), attributes={"unit": like.time_unit})
+    time = group.create_array(
+        "time",
+        shape=times.shape,
+        dtype="float64",
+        compressors=_CODECS,
+        dimension_names=("time",),
+        attributes={"unit": like.time_unit},
+    )
     time[:] = times
 
 
@@ -70,37 +77,45 @@ def metric_column(group: Any, metric: str, length: int) -> Any:
     return column(group, f"metric_{metric}", length, "float64", np.nan, {"description": f"metric {metric}"})
 
 
-def differences(
+def damaged_metadata(
     objects: Objects, n_trials: int, n_latent: int, like: TrajectorySet, metrics: Iterable[str], others: Iterable[str]
-) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Compare the metadata of the group and its arrays with what they must be.
+) -> dict[str, bytes]:
+    """Compare the metadata of the group and its arrays with what they must be; return what must be written instead, by name.
 
     Args:
         objects: those of the store.
-        n_trials: the length that the arrays should have; longer ones stay.
+        n_trials: the length that new metadata give their arrays.
         n_latent: dimensions of the latent space.
         like: trajectories like the campaign's.
         metrics: names of the metrics that have columns.
-        others: names of further payload arrays, which are only lengthened.
-
-    Returns:
-        What must be written anew because it is damaged, and what must be written for the sake of its length, by name.
+        others: names of further payload arrays. Nobody knows what theirs must be: empty bytes say that they are to be taken away, and the
+            next trial makes them anew.
     """
-    wanted = _wanted(n_trials, n_latent, like, metrics)
     damaged: dict[str, bytes] = {}
-    short: dict[str, bytes] = {}
-    for name, pristine in wanted.items():
+    for name, pristine in _wanted(n_trials, n_latent, like, metrics).items():
         found = _document(objects, name)
-        if found is None or not _agree(found, pristine):
+        if found is None or _fixed(found) != _fixed(pristine):
             damaged[name] = json.dumps(pristine).encode()
-        elif _is_short(found, n_trials):
-            short[name] = _lengthened(found, n_trials)
-    for other in others:
-        name = f"{GROUP}/{other}/zarr.json"
+    for name in map(metadata_name, others):
+        if _document(objects, name) is None and objects.exists(name):
+            damaged[name] = b""
+    return damaged
+
+
+def lengthened(objects: Objects, arrays: Iterable[str], n_trials: int) -> dict[str, bytes]:
+    """Return the metadata, by name, of those arrays that are too short, with the length ``n_trials``."""
+    changed = {}
+    for name in map(metadata_name, arrays):
         found = _document(objects, name)
-        if name not in wanted and found is not None and _is_short(found, n_trials):
-            short[name] = _lengthened(found, n_trials)
-    return damaged, short
+        shape = None if found is None else found.get("shape")
+        if found is not None and isinstance(shape, list) and shape[0] < n_trials:
+            changed[name] = json.dumps({**found, "shape": [n_trials, *shape[1:]]}).encode()
+    return changed
+
+
+def metadata_name(array: str) -> str:
+    """Return the name of the object with an array's metadata."""
+    return f"{GROUP}/{array}/zarr.json"
 
 
 def _wanted(n_trials: int, n_latent: int, like: TrajectorySet, metrics: Iterable[str]) -> dict[str, Any]:
@@ -121,31 +136,18 @@ def _document(objects: Objects, name: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _agree(found: dict[str, Any], pristine: dict[str, Any]) -> bool:
-    """Return whether metadata say what they must; the length, and what grows, may differ."""
-    return _fixed(found) == _fixed(pristine)
-
-
 def _fixed(document: dict[str, Any]) -> Any:
-    attributes = document.get("attributes")
-    kept = {key: value for key, value in attributes.items() if key not in _GROWING} if isinstance(attributes, dict) else attributes
-    shape = document.get("shape")
-    fixed = (
-        shape if document.get("dimension_names") == ["time"] else [type(shape[0]) is int and shape[0] >= 0, *shape[1:]] if shape else shape
-    )
-    return {**document, "attributes": kept, "shape": fixed}
-
-
-def _is_short(document: dict[str, Any], length: int) -> bool:
-    shape, dimensions = document.get("shape"), document.get("dimension_names")
-    return isinstance(shape, list) and isinstance(dimensions, list) and dimensions[:1] == ["trial"] and shape[0] < length
-
-
-def _lengthened(document: dict[str, Any], length: int) -> bytes:
-    return json.dumps({**document, "shape": [length, *document["shape"][1:]]}).encode()
+    """Return metadata without what may differ: the number of trials, and what grows."""
+    attributes, shape = document.get("attributes"), document.get("shape")
+    if isinstance(attributes, dict):
+        attributes = {key: value for key, value in attributes.items() if key not in _GROWING}
+    if document.get("dimension_names", [""])[:1] == ["trial"] and isinstance(shape, list):
+        shape = [type(shape[0]), *shape[1:]]
+    return {**document, "attributes": attributes, "shape": shape}
 
 
 def column(group: zarr.Group, name: str, length: int, dtype: str, fill: float, attributes: dict[str, Any]) -> Any:
+    """Make an array with one number per trial."""
     return group.create_array(
         name,
         shape=(length,),
@@ -162,6 +164,7 @@ def column(group: zarr.Group, name: str, length: int, dtype: str, fill: float, a
 def payload(
     group: zarr.Group, name: str, length: int, shape: tuple[int, ...], dimensions: tuple[str, ...], chunk: int, attributes: dict[str, Any]
 ) -> Any:
+    """Make an array with one array of floats per trial, ``chunk`` trials in a chunk."""
     return group.create_array(
         name,
         shape=(length, *shape),

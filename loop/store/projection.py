@@ -17,7 +17,7 @@ import zarr
 from ..errors import ShapeMismatchError, StoreError
 from ..records import FloatArray, Trial
 from .faults import reach
-from .layout import CHUNK, GROUP, SCALARS, metric_column, payload
+from .layout import CHUNK, COLUMNS, GROUP, SCALARS, metric_column, payload
 
 FLUSH_SECONDS = 0.1
 
@@ -171,11 +171,9 @@ class Projection:
         self._loose.add(f"{GROUP}/{name}")
 
     def _open(self, name: str) -> Any:
-        """Return an array that the group has already, or None; metadata that say nothing are taken away."""
+        """Return an array that the group has already, or None."""
         try:
             self._arrays[name] = self._group[name]
-        except KeyError:
+        except (KeyError, ValueError):
             return None
-        except ValueError:  # not JSON, or not that of an array: its chunks stay, and are right once it is made anew
-            del self._group.store_path  # placeholder
         return self._arrays[name]

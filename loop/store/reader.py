@@ -14,11 +14,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from ..errors import StoreError
+from ..errors import JournalError, StoreError
 from ..records import FloatArray, Signal, TrajectorySet, Trial
 from .evidence import Evidence, array_digest
 from .history import History, fold
-from .journal import Damage, Journal
+from .journal import Damage, Journal, name_of
 from .objects import Objects, open_objects
 
 FORMAT = "latentloop-campaign"
@@ -53,7 +53,9 @@ class StoreReader:
         """
         store = cls(open_objects(path))
         store._check_format()
-        store.refresh()
+        if not store.refresh().n_events:
+            first = store.damaged[0] if store.damaged else Damage(name_of(0), "is missing")
+            raise JournalError(f"{store.path}/{first.name} {first.reason}; copy the journal back from a backup")
         return store
 
     @property
@@ -162,6 +164,10 @@ class StoreReader:
         if found is not None or name in self.evidence.payloads.get(trial.number, {}):
             self._require(trial.number, name, found)
         return found
+
+    def reading_root(self) -> Any:
+        """Return the root group, to read from; it complains as Zarr does."""
+        return self._root("r")
 
     def _require(self, trial: int, name: str, found: FloatArray | None) -> None:
         """Refuse an array that is not the one that the journal refers to."""

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .ball import Ball, ball_bounds
     from .base import Acquisition, Observed, Proposal
     from .domains import Box, CandidateSet
     from .epsilon_greedy import EpsilonGreedy
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ACQUISITIONS": "names",
     "Acquisition": "base",
+    "Ball": "ball",
     "Box": "domains",
     "CandidateSet": "domains",
     "EpsilonGreedy": "epsilon_greedy",
@@ -50,6 +52,7 @@ _HOMES = {
     "Thompson": "thompson",
     "UCB": "ucb",
     "UCBSchedule": "ucb_schedule",
+    "ball_bounds": "ball",
 }
 """Public name -> the module it lives in; loaded on first use."""
 
@@ -57,6 +60,7 @@ __all__ = [
     "ACQUISITIONS",
     "UCB",
     "Acquisition",
+    "Ball",
     "Box",
     "CandidateSet",
     "EpsilonGreedy",
@@ -79,6 +83,7 @@ __all__ = [
     "Sobol",
     "Thompson",
     "UCBSchedule",
+    "ball_bounds",
 ]
 
 

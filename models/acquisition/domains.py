@@ -55,6 +55,11 @@ class Box:
         """Points (n, d) of the unit cube as points of the box, never outside of it by rounding."""
         return np.clip(self.low + u * self.edge, self.bounds[:, 0], self.bounds[:, 1])
 
+    def pull_back(self, u: Array, gradient: Array) -> Array:  # noqa: ARG002 - other shapes have another slope everywhere
+        """Gradients (n, d) by the coordinates of the unit cube at u (n, d), from those by the coordinates of the points."""
+        pulled: Array = gradient * self.edge
+        return pulled
+
     def is_taken(self, x: Array, taken: Array) -> NDArray[np.bool_]:
         """Whether each of the points (n, d) coincides with one of the taken points (m, d); (n,)."""
         if len(taken) == 0:

@@ -71,7 +71,7 @@ def best_in_box(score: Score, domain: Box, taken: Array, anchors: Array, generat
 
     def ascent(u: Array) -> tuple[Array, Array]:
         value, gradient = score.value_and_gradient(domain.from_unit(u))
-        return value / scale, gradient * (domain.edge / scale)
+        return value / scale, domain.pull_back(u, gradient) / scale
 
     summits = climb(ascent, _apart(starts, values), MAX_ITERATIONS)
     found = domain.from_unit(np.vstack([summits, starts]))

@@ -61,7 +61,7 @@ class Portfolio(Acquisition):
         """See `Acquisition.next_point`."""
         if surrogate is None:
             raise NotFittedError(f"acquisition {self.name!r} needs a surrogate with observations; measure initial points first")
-        if not (len(best_first) and isinstance(domain, Box) and isinstance(surrogate, GaussianProcess)):
+        if not (len(best_first) and type(domain) is Box and isinstance(surrogate, GaussianProcess)):
             return self._explore.next_point(surrogate, domain, taken, best_first, generator)
         rows, around = _neighbourhood(surrogate.points, domain, best_first[0])
         if len(taken) % 2:

@@ -59,7 +59,9 @@ class PathScore:
 
     def value(self, x: Array) -> Array:
         """See `Score`."""
-        return self.path(x)[0]
+        # A path may offer its values without the gradients, where these cost more.
+        value: Callable[[Array], Array] | None = getattr(self.path, "value", None)
+        return self.path(x)[0] if value is None else value(x)
 
     def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
         """See `Score`."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .checkpoint import latent_model_from_bytes, load_latent_model
     from .identity import Identity
     from .pca import PCA
+    from .pool import Pool
     from .retraining import rank_weights, retrain
     from .space import LatentSpace
     from .vae import VAE
@@ -21,6 +22,7 @@ _HOMES = {
     "LatentModel": "base",
     "LatentSpace": "space",
     "PCA": "pca",
+    "Pool": "pool",
     "Progress": "base",
     "VAE": "vae",
     "latent_model_from_bytes": "checkpoint",
@@ -36,6 +38,7 @@ __all__ = [
     "Identity",
     "LatentModel",
     "LatentSpace",
+    "Pool",
     "Progress",
     "latent_model_from_bytes",
     "load_latent_model",

@@ -28,6 +28,7 @@ FORMAT_VERSION: Final = 1
 KINDS: Final[Mapping[str, str]] = {
     "identity": "latentloop.models.latent.identity:Identity",
     "pca": "latentloop.models.latent.pca:PCA",
+    "pool": "latentloop.models.latent.pool:Pool",
     "vae": "latentloop.models.latent.vae:VAE",
 }
 """Kind of model -> `module:class`, imported when a file names it."""

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .automatic import automatic
+    from .automatic import automatic_surrogate
     from .base import Posterior, Surrogate
     from .deep_kernel import DeepKernelReport, DeepKernelSurrogate
     from .ensemble import EnsembleSurrogate
@@ -23,7 +23,7 @@ _HOMES = {
     "SparseGaussianProcess": "sparse",
     "SphericalLinear": "spherical_linear",
     "Surrogate": "base",
-    "automatic": "automatic",
+    "automatic_surrogate": "automatic",
 }
 """Public name -> the module it lives in; loaded on first use."""
 
@@ -37,7 +37,7 @@ __all__ = [
     "SparseGaussianProcess",
     "SphericalLinear",
     "Surrogate",
-    "automatic",
+    "automatic_surrogate",
 ]
 
 

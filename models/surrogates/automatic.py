@@ -13,7 +13,7 @@ from .pca_gaussian_process import PCAGaussianProcess
 from .standardization import checked_box
 
 
-def automatic(bounds: ArrayLike, noise: float | None = None, features: Features | None = None) -> Surrogate:
+def automatic_surrogate(bounds: ArrayLike, noise: float | None = None, features: Features | None = None) -> Surrogate:
     """Return `gp_pca` where `features` turns points into something longer than they are, `gp` otherwise.
 
     Args:

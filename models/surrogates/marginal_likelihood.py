@@ -53,6 +53,8 @@ NOISE_START: Final = 1e-2
 MAX_ITERATIONS: Final = 60
 COARSE: Final = 120
 """More observations than this are first fitted on a part of them."""
+FINE: Final = 300
+"""More observations than this are learned from by such a part only: few numbers are learned, and the time grows with the third power."""
 CLEAR: Final = 15.0
 """Explanations whose log densities on that part differ by more are not both refined."""
 
@@ -82,22 +84,24 @@ def most_probable(kernel: Kernel, u: Array, y: Array, noise: Array | None) -> Hy
     """
     n, d = u.shape
     explanations = [noise] if noise is not None else [np.full(n, FIXED_NOISE_FLOOR), None]
-    part = _part(y)
+    part, whole = _part(y, COARSE), _part(y, FINE)
     ends = []
     for known in explanations:
         starts = [_start(d, relative, known is None) for relative in STARTS]
         ends.append(min((_climb(kernel, u[part], y[part], _rows(known, part), start) for start in starts), key=lambda end: end[0]))
-    if len(part) < n:
+    if len(part) < len(whole):
         lowest = min(value for value, _ in ends)
         likely = [index for index, (value, _) in enumerate(ends) if value <= lowest + CLEAR]
         explanations = [explanations[index] for index in likely]
-        ends = [_climb(kernel, u, y, known, ends[index][1]) for index, known in zip(likely, explanations, strict=True)]
+        ends = [
+            _climb(kernel, u[whole], y[whole], _rows(known, whole), ends[index][1]) for index, known in zip(likely, explanations, strict=True)
+        ]
     best = int(np.argmin([value for value, _ in ends]))
     theta, known = ends[best][1], explanations[best]
     lengthscale, scale = np.exp(theta[:d]), math.exp(theta[d])
     variances = np.full(n, math.exp(theta[d + 1])) if known is None else known
-    factor = factorize(scale * kernel.matrix(u, u, lengthscale), variances)
-    return Hyperparameters(lengthscale, _best_mean(factor, y), variances, scale)
+    factor = factorize(scale * kernel.matrix(u[whole], u[whole], lengthscale), variances[whole])
+    return Hyperparameters(lengthscale, _best_mean(factor, y[whole]), variances, scale)
 
 
 def log_density(kernel: Kernel, u: Array, y: Array, noise: Array | None, theta: Array) -> tuple[float, Array, float]:
@@ -197,13 +201,13 @@ def _climb(kernel: Kernel, u: Array, y: Array, noise: Array | None, start: Array
     return float(found.fun) * n, np.asarray(found.x, dtype=np.float64)  # type: ignore[attr-defined]
 
 
-def _part(y: Array) -> NDArray[np.int64]:
-    """Rows to fit first: all, or of many the best ones and an even choice of the others."""
+def _part(y: Array, size: int) -> NDArray[np.int64]:
+    """Rows to learn from: all, or of many the best ones and an even choice of the others."""
     n = len(y)
-    if n <= COARSE:
+    if n <= size:
         return np.arange(n)
-    best = np.argsort(-y, kind="stable")[: COARSE // 3]
-    chosen: NDArray[np.int64] = np.unique(np.concatenate([best, np.linspace(0, n - 1, COARSE - len(best)).astype(np.int64)]))
+    best = np.argsort(-y, kind="stable")[: size // 3]
+    chosen: NDArray[np.int64] = np.unique(np.concatenate([best, np.linspace(0, n - 1, size - len(best)).astype(np.int64)]))
     return chosen
 
 

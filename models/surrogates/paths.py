@@ -44,8 +44,9 @@ def posterior_path(
         angle = x @ frequency.T + phase
         scaled = x / learned.lengthscale
         squared = squared_distances(scaled, known)
-        value = learned.mean + np.cos(angle) @ weight + kernel.value(squared) @ update
-        pull = kernel.slope(squared) * update
+        covariance, slope = kernel.value_and_slope(squared)
+        value = learned.mean + np.cos(angle) @ weight + covariance @ update
+        pull = slope * update
         correction = 2.0 * (scaled * pull.sum(axis=1, keepdims=True) - pull @ known) / learned.lengthscale
         return value, -(np.sin(angle) * weight) @ frequency + correction
 

@@ -13,6 +13,7 @@ Source: Jolliffe, Principal Component Analysis, Springer 2002, 10.1007/b98835, c
 """
 
 from copy import copy
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -23,6 +24,26 @@ from .base import Array, Posterior, PosteriorGradient, ValueAndGradient
 from .gaussian_process import GaussianProcess, last_refit
 from .input_layer import Features, Layer, check_inputs, layer_of
 from .standardization import checked_box, checked_noise, checked_points, checked_values
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedPath:
+    """A function of trajectories as one of the points that stand for them."""
+
+    layer: Layer
+    """Points -> inputs."""
+    path: ValueAndGradient
+    """The function of the inputs."""
+
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        """Values (m,) and gradients (m, d) at points (m, d)."""
+        inputs, jacobian = self.layer.value_and_jacobian(x)
+        value, gradient = self.path(inputs)
+        return value, np.einsum("mk,mkd->md", gradient, jacobian)
+
+    def value(self, x: Array) -> Array:
+        """Values (m,) alone, for which points are decoded once instead of once for each derivative."""
+        return self.path(self.layer(x))[0]
 
 
 class PCAGaussianProcess:
@@ -116,14 +137,7 @@ class PCAGaussianProcess:
     def draw_path(self, generator: np.random.Generator, n_features: int = 1024) -> ValueAndGradient:
         """One function from the posterior, with its gradient; see `paths`."""
         layer, process = self._learned()
-        path = process.draw_path(generator, n_features)
-
-        def in_the_box(x: Array) -> tuple[Array, Array]:
-            inputs, jacobian = layer.value_and_jacobian(self._checked(x))
-            value, gradient = path(inputs)
-            return value, np.einsum("mk,mkd->md", gradient, jacobian)
-
-        return in_the_box
+        return DecodedPath(layer, process.draw_path(generator, n_features))
 
     def _checked(self, x: ArrayLike) -> Array:
         return checked_points(x, len(self.bounds))

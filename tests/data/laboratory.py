@@ -184,3 +184,125 @@ class Resting:
 
     def close(self):
         self.note("close")
+
+
+class Eventful:
+    """Measures like `smooth`, but something happens at certain trials: that is what operators are for."""
+
+    def __init__(self, kind="physical", vanishing=(), wild=(), glitch=(), wrong=1e6, log=None):
+        self.kind = kind
+        self.vanishing, self.wild, self.glitch, self.wrong = vanishing, wild, glitch, wrong
+        self.log = None if log is None else Path(log)
+
+    def measure_job(self, job):
+        from latentloop.loop.errors import UnknownOutcomeError
+
+        if self.log is not None:
+            with self.log.open("a") as file:
+                file.write(f"{job.trial} {job.key}\n")
+        if job.trial in self.vanishing:
+            raise UnknownOutcomeError("the line went dead")
+        is_first = not job.key.endswith("-2")
+        if job.trial in self.wild or (job.trial in self.glitch and is_first):
+            return float(self.wrong)
+        return self.measure(job.trajectory)
+
+    def measure(self, trajectory):
+        return smooth(trajectory)
+
+
+class Flaky:
+    """Fails the first so many times that it is asked for each trial."""
+
+    kind = "pure"
+
+    def __init__(self, n_failures=1):
+        self.n_failures, self.asked = n_failures, {}
+
+    def measure_job(self, job):
+        self.asked[job.trial] = self.asked.get(job.trial, 0) + 1
+        if self.asked[job.trial] <= self.n_failures:
+            raise RuntimeError("out of licences")
+        return smooth(job.trajectory)
+
+    def measure(self, trajectory):
+        return smooth(trajectory)
+
+
+class Patient:
+    """Measures for as long as it is told to, or until it is stopped; writes down what happens to it."""
+
+    def __init__(self, log, seconds=60.0, kind="physical"):
+        from threading import Event
+
+        self.kind = kind
+        self.log, self.seconds, self.rest = Path(log), seconds, Event()
+
+    def note(self, text):
+        with self.log.open("a") as file:
+            file.write(f"{text}\n")
+
+    def measure_job(self, job):
+        self.note(f"fired {job.trial}")
+        if job.trial == 0 or self.log.with_suffix(".go").exists():
+            return self.measure(job.trajectory)
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end:  # it does not come back early: an instrument at rest is not one that answers
+            time.sleep(0.05)
+        return self.measure(job.trajectory)
+
+    def measure(self, trajectory):
+        return smooth(trajectory)
+
+    def stop(self):
+        self.note("stop")
+
+    def close(self):
+        self.note("close")
+
+
+class Together:
+    """Measures many at once, and breaks down when there are too many; writes down what fires."""
+
+    def __init__(self, log, kind="physical"):
+        self.kind, self.log = kind, Path(log)
+
+    def prepare(self):
+        pass
+
+    def measure(self, trajectory):
+        self.note(trajectory)
+        return self.measurement(trajectory)
+
+    def measure_many(self, trajectories):
+        for trajectory in trajectories:
+            self.note(trajectory)
+        raise RuntimeError("the amplifier tripped")
+
+    def note(self, trajectory):
+        with self.log.open("a") as file:
+            file.write(f"{float(trajectory[0])!r}\n")
+
+    def measurement(self, trajectory):
+        from latentloop.loop.records import Measurement
+
+        return Measurement({"objective": smooth(trajectory)})
+
+    def close(self):
+        pass
+
+
+class Side:
+    """Only waits: several may be measured at once."""
+
+    is_concurrent = True
+
+    def __init__(self, seconds=0.2):
+        self.seconds, self.n_now, self.n_most = seconds, 0, 0
+
+    def measure(self, trajectory):
+        self.n_now += 1
+        self.n_most = max(self.n_most, self.n_now)
+        time.sleep(self.seconds)
+        self.n_now -= 1
+        return {"objective": smooth(trajectory), "most": self.n_most}

@@ -1,7 +1,11 @@
 """A small campaign that takes a tenth of a second, and a laboratory of evaluators."""
 
 import os
+import socket
+import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -88,3 +92,33 @@ def ray_cluster():
     ray.init(num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     yield ray
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """Start an S3 server on loopback; return the environment that leads to it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    program = Path(sys.executable).with_name("moto_server")
+    with subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(300):
+                try:
+                    urllib.request.urlopen(f"{url}/moto-api/").close()  # noqa: S310 - our own
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            urllib.request.urlopen(urllib.request.Request(f"{url}/bucket", method="PUT")).close()  # noqa: S310 - our own
+            yield {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch, request):
+    """Return the URL of an empty prefix on object storage; the environment leads there."""
+    for name, value in s3_server.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://bucket/{abs(hash(request.node.nodeid)):x}/campaign"

@@ -48,15 +48,12 @@ def test_a_reading_that_is_not_believable_is_quarantined_and_kept(campaign, valu
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
 def test_the_plausible_range_decides(value):
-    low, high = -2.0, 3.0
+    from latentloop.loop.belief import doubt
     from latentloop.loop.config import ObjectiveConfig
 
-    class Stub:
-        class config:  # noqa: N801
-            objective = ObjectiveConfig(plausible=(low, high))
-
-    doubt = Campaign._doubt(Stub(), Measurement({"objective": value}), "objective", value)
-    assert bool(doubt) == (not low <= value <= high)
+    low, high = -2.0, 3.0
+    found = doubt(Measurement({"objective": value}), ObjectiveConfig(plausible=(low, high)), "pure")
+    assert bool(found) == (not low <= value <= high)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

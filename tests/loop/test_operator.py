@@ -7,15 +7,26 @@ import time
 
 import numpy as np
 import pytest
+from latentloop.loop.clerk import Clerk
 from latentloop.loop.controller import StopFlag
 from latentloop.loop.errors import ConfigError, StoreError
-from latentloop.loop.operator import decide
+from latentloop.loop.operator import act
 from latentloop.loop.records import TrialState
 from latentloop.loop.run import open_campaign, run_campaign
 from latentloop.loop.store.campaign_store import CampaignStore
 from latentloop.loop.store.inbox import Command, Inbox
+from latentloop.loop.store.objects import open_objects
 
 HELD = {"safety": {"approval": "each"}}
+
+
+def decide(path, approve=(), veto=(), reason="", who=""):
+    commands = [Command("approve", who, number, reason) for number in approve] + [Command("veto", who, number, reason) for number in veto]
+    return [answer.sentence for answer in act(path, *commands)]
+
+
+def inbox_of(path):
+    return Inbox(open_objects(path))
 
 
 def wait_for(what, seconds=30):
@@ -82,7 +93,7 @@ def test_a_running_campaign_takes_decisions_from_its_inbox(config, tmp_path, mon
     assert kinds[:6] == [("held", 0), ("approved", 0), ("armed", 0), ("completed", 0), ("held", 1), ("vetoed", 1)]
     decisions = [event.data for event in CampaignStore.open(path).journal.read() if event.kind in ("approved", "vetoed")]
     assert {data["who"] for data in decisions} == {"Ada"}
-    assert Inbox(path / "journal" / "inbox").waiting() == []
+    assert inbox_of(path).waiting() == []
 
 
 def test_without_a_driver_the_decision_is_journalled_at_once_and_the_next_session_obeys(paused):
@@ -102,7 +113,7 @@ def test_without_a_driver_the_decision_is_journalled_at_once_and_the_next_sessio
 def test_a_veto_needs_a_reason_and_a_trial_that_is_held(paused):
     with pytest.raises(ConfigError, match="a veto needs a reason"):
         decide(paused, veto=[0])
-    with pytest.raises(StoreError, match="has no trial 7"):
+    with pytest.raises(StoreError, match="there is no trial 7"):
         decide(paused, approve=[7])
     with pytest.raises(ConfigError, match="both approved and vetoed"):
         decide(paused, approve=[0], veto=[0], reason="x")
@@ -131,39 +142,39 @@ def test_an_approved_trial_of_a_campaign_whose_trajectory_was_changed_since_is_n
 
     zarr.open_group(path, mode="r+")["trials/trajectory"][0, 3] = 51.0
     decide(path, approve=[0])
-    history = open_campaign(path)
-    assert history.trials[0].state is TrialState.VETOED
-    assert "outside the safety envelope: amplitude of channel E is 51 V at step 3" in history.trials[0].reason
+    with pytest.raises(StoreError, match="trajectory of trial 0 .* is damaged"):
+        open_campaign(path)
+    assert CampaignStore.open(path).history.trials[0].state is TrialState.HELD
 
 
 def test_a_command_that_cannot_be_obeyed_is_journalled_and_changes_nothing(paused):
-    inbox = Inbox(paused / "journal" / "inbox")
-    inbox.drop(Command("approve", 5, "Ada"))
-    (paused / "journal" / "inbox" / "00000000000000000001-x.json").write_text('{"decision": "fire", "trial": 0, "who": "Eve"}')
-    inbox.drop(Command("veto", 0, "Ada", "no"))
-    inbox.drop(Command("approve", 0, "Ada"))
+    inbox = inbox_of(paused)
+    inbox.drop(Command("approve", "Ada", 5))
+    (paused / "journal" / "inbox" / "00000000000000000001-x.json").write_text('{"action": "fire", "trial": 0, "who": "Eve"}')
+    inbox.drop(Command("veto", "Ada", 0, "no"))
+    inbox.drop(Command("approve", "Ada", 0))
     store = CampaignStore.open(paused)
     store.drive()
-    assert store.obey() == [0]
+    assert [each.command.action for each in Clerk(store, None).obey() if not each.ignored] == ["veto"]
     store.release()
     assert inbox.waiting() == []
     ignored = [event.data["reason"] for event in CampaignStore.open(paused).journal.read() if event.kind == "ignored"]
-    assert ignored == ["the file is not a command", "trial 5 is not there, not held", "trial 0 is vetoed, not held"]
+    assert ignored == ["the file is not a command", "there is no trial 5; there are 1, the first is 0", "trial 0 is vetoed, not held"]
 
 
 def test_a_command_that_was_journalled_before_a_kill_is_not_obeyed_twice(paused):
-    inbox = Inbox(paused / "journal" / "inbox")
-    name = inbox.drop(Command("veto", 0, "Ada", "no"))
-    text = (inbox.folder / name).read_text()
+    inbox = inbox_of(paused)
+    name = inbox.drop(Command("veto", "Ada", 0, "no"))
+    text = (paused / "journal" / "inbox" / name).read_text()
     store = CampaignStore.open(paused)
     store.drive()
-    store.obey()
-    (inbox.folder / name).write_text(text)  # as if the driver had been killed before it removed the file
+    Clerk(store, None).obey()
+    (paused / "journal" / "inbox" / name).write_text(text)  # as if the driver had been killed before it removed the file
     store.release()
     again = CampaignStore.open(paused)
     again.drive()
     n_events = again.history.n_events
-    assert again.obey() == []
+    assert Clerk(again, None).obey() == []
     again.release()
     assert again.history.n_events == n_events
     assert inbox.waiting() == []
@@ -182,7 +193,7 @@ def test_held_trials_are_pending_for_the_optimizer_and_a_resumed_campaign_propos
                 thread.join(30)
                 thread = threading.Thread(target=lambda: open_campaign(path))
                 thread.start()
-                wait_for(lambda: CampaignStore.open(path).lock.is_held())
+                wait_for(lambda: CampaignStore.open(path).is_driven())
             decide(path, veto=[number], reason="x") if number == 3 else decide(path, approve=[number])
         thread.join(30)
         return CampaignStore.open(path).history

@@ -44,7 +44,8 @@ export class CampaignHead {
     const { summary, detail } = this.campaign;
     this.since = performance.now();
     write(this.title, summary.title || summary.name);
-    write(this.about, (detail.configuration && detail.configuration.description) || "");
+    const isNamed = summary.title && summary.title !== summary.name;
+    write(this.about, [isNamed ? summary.name : "", detail.configuration?.description || ""].filter(Boolean).join(": "));
     this.about.hidden = !this.about.textContent;
     if (summary.state !== this.state) {
       this.state = summary.state;

@@ -27,14 +27,16 @@ export async function openCampaign(main, { name, trial }) {
   const edit = campaign.detail.box ? (held) => steering.open(held) : null;
   const head = campaign.add(new CampaignHead(campaign));
   const attention = campaign.add(new AttentionPanel(campaign, edit));
-  const panels = [
-    latent,
-    campaign.add(new TracePanel(campaign)),
-    campaign.add(new TrajectoryPanel(campaign)),
-    campaign.add(new TrialPanel(campaign, edit)),
-    campaign.add(new QueuePanel(campaign)),
-    campaign.add(new EventsPanel(campaign)),
-  ];
+  const [trace, trajectories, one, queue, events] = [
+    new TracePanel(campaign),
+    new TrajectoryPanel(campaign),
+    new TrialPanel(campaign, edit),
+    new QueuePanel(campaign),
+    new EventsPanel(campaign),
+  ].map((panel) => campaign.add(panel));
+  // Three columns on a wall screen, two on a desk with the trial underneath, one on a phone: see layout.css.
+  const columns = [[latent, queue, events], [trace, trajectories], [one]];
+  const panels = columns.flat();
   const lower = [campaign.add(new TrialsPanel(campaign)), campaign.add(new FiguresPanel(campaign)), campaign.add(new SettingsPanel(campaign))];
   if (edit && mayOperate()) {
     const open = button("Add trial …", () => steering.open());
@@ -42,7 +44,7 @@ export async function openCampaign(main, { name, trial }) {
   }
   // The editor stands beside the map that it is used with.
   latent.element.append(steering.element);
-  fill(main, head.element, attention.element, h("div", { class: "board" }, panels.map((panel) => panel.element)), lower.map((panel) => panel.element));
+  fill(main, head.element, attention.element, h("div", { class: "board three" }, columns.map((column) => h("div", { class: "column" }, column.map((panel) => panel.element)))), lower.map((panel) => panel.element));
   document.title = `${campaign.summary.title || name} · latentloop`;
   return () => {
     campaign.close();

@@ -119,6 +119,7 @@ class Card {
   constructor(name) {
     this.link = h("a", { class: "card-link", href: `#/campaign/${encodeURIComponent(name)}` });
     this.state = h("span");
+    this.name = h("p", { class: "card-name mono" }, name);
     this.needs = h("p", { class: "needs" });
     this.best = h("strong", { class: "big" });
     this.metric = h("span", { class: "soft" });
@@ -131,6 +132,7 @@ class Card {
       "li",
       { class: "card" },
       h("div", { class: "card-head" }, h("h2", {}, this.link), this.state),
+      this.name,
       this.needs,
       h("div", { class: "card-best" }, h("div", {}, this.best, this.metric), this.line),
       this.bar,
@@ -141,6 +143,7 @@ class Card {
 
   write(summary) {
     write(this.link, summary.title || summary.name);
+    this.name.hidden = !summary.title || summary.title === summary.name;
     this.state.className = `badge ${summary.state}`;
     write(this.state, summary.state);
     const wanted = Object.entries(summary.needs || {}).filter(([, n]) => n);

@@ -13,16 +13,17 @@ export class LineChart {
   #scale = null;
   #width = 0;
 
-  /** `height` in pixels; `isSmall` leaves out axes, for previews. */
-  constructor({ height = 300, isSmall = false, label = "Trajectories over time" } = {}) {
+  /** `height` in pixels; `isSmall` leaves out axes and legend, for previews; `empty` is said while there is no line. */
+  constructor({ height = 300, isSmall = false, hasLegend = !isSmall, label = "Trajectories over time", empty = "" } = {}) {
     this.height = height;
     this.isSmall = isSmall;
     this.margin = isSmall ? { left: 4, right: 4, top: 4, bottom: 4 } : MARGIN;
     this.drawing = svg("svg", { class: "chart", height, role: "img", "aria-label": label });
     this.label = label;
-    this.legend = h("ul", { class: "legend", hidden: isSmall });
+    this.legend = h("ul", { class: "legend", hidden: !hasLegend });
     this.readout = h("p", { class: "readout", "aria-hidden": "true" });
-    this.element = h("div", { class: "chart-box" }, this.drawing, isSmall ? null : [this.readout, this.legend]);
+    this.nothing = h("p", { class: "absent chart-empty", hidden: true }, empty);
+    this.element = h("div", { class: "chart-box" }, this.drawing, isSmall ? null : [this.readout, this.nothing, this.legend]);
     new ResizeObserver(() => this.#fit()).observe(this.element);
     if (!isSmall) {
       this.drawing.addEventListener("pointermove", (event) => this.#read(event));
@@ -68,6 +69,7 @@ export class LineChart {
       lines.map((line) => svg("path", { class: `line ${line.kind}${line.isDashed ? " dashed" : ""}`, d: path(times, line.values, x, y) })),
       this.cursor,
     );
+    this.nothing.hidden = lines.length > 0;
     if (this.isSmall) return;
     const entries = lines.map((line) => [line.kind, line.name, line.isDashed]);
     if (bounds.length) entries.push(["bound", "safety envelope", false]);

@@ -156,7 +156,8 @@ export class Figure {
   }
 
   #tallest() {
-    return Math.min(Math.max(380, TALLEST * window.innerHeight), this.tallest);
+    const text = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    return Math.min(Math.max(380, TALLEST * window.innerHeight), (this.tallest * text) / 16);
   }
 
   #fit() {

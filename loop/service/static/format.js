@@ -67,7 +67,8 @@ export function value(item) {
     const inner = Object.entries(item.parameters || {}).map(([key, part]) => `${key}: ${value(part)}`);
     return inner.length ? `${item.name} (${inner.join(", ")})` : String(item.name);
   }
-  return JSON.stringify(item);
+  if (Array.isArray(item)) return `[${item.map(value).join(", ")}]`;
+  return Object.entries(item).map(([key, part]) => `${words(key)}: ${value(part)}`).join(", ") || "none";
 }
 
 /** What happened, as a short sentence for the list of events. */

@@ -62,7 +62,7 @@ export class LatentPanel {
   steer(z, onPlace) {
     this.onPlace = onPlace;
     this.z = z;
-    this.stage.classList.toggle("steering", Boolean(onPlace));
+    this.stage.classList.toggle("is-steering", Boolean(onPlace));
     this.#placeHandle();
   }
 

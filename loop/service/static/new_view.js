@@ -23,7 +23,7 @@ class NewCampaign {
     this.presets = h("div", { class: "presets" });
     this.name = h("input", { type: "text", required: true, autocomplete: "off", maxlength: 100, spellcheck: "false" });
     this.place = h("div");
-    this.chart = new LineChart({ height: 260, label: "Trajectories of the family" });
+    this.chart = new LineChart({ height: 260, hasLegend: false, label: "Trajectories of the family", empty: "There is nothing to draw." });
     this.previewNote = h("p", { class: "soft", role: "status" });
     this.refused = h("p", { class: "refused", role: "alert" });
     this.submit = h("button", { type: "submit", class: "main" }, "Start campaign");

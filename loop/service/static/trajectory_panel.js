@@ -15,7 +15,7 @@ export class TrajectoryPanel {
 
   constructor(campaign) {
     this.campaign = campaign;
-    this.chart = new LineChart({ height: 330, label: "Trajectories" });
+    this.chart = new LineChart({ height: 330, label: "Trajectories", empty: "No trial has been measured yet." });
     this.element = panel("Trajectories", { note: "Being measured now, the best so far, and the one looked at; dashed lines bound what the safety envelope allows." }, this.chart.element);
     this.update({ trials: [true] });
   }

@@ -13,7 +13,7 @@ export function trialActions(campaign, trial, edit) {
     if (await attempt(() => post(["campaigns", campaign.name, "trials", trial.number, verb], body), done)) campaign.refresh();
   };
   const named = (text, action, kind = "") => button(text, action, { kind, "aria-label": `${text.replace(" …", "")} trial ${trial.number}` });
-  const note = named("Note …", () => writeNote(act, trial), "quiet");
+  const note = named("Note …", () => writeNote(act, trial));
   if (trial.state === "held") {
     return [
       named("Approve", () => act("approve", {}, `Trial ${trial.number} approved.`), "main"),

@@ -32,7 +32,7 @@ export class TrialPanel {
     this.moment = h("output", { class: "mono" });
     this.player = h("div", { class: "row player", hidden: true }, this.play, this.slider, this.moment);
     this.fields = h("div", { class: "fields" });
-    this.element = panel("Trial", { tools, className: "trial" }, this.title, this.facts, this.actions, this.fields, this.player, this.events);
+    this.element = panel("Trial", { tools, className: "trial" }, h("div", { class: "trial-body" }, h("div", {}, this.title, this.facts, this.actions, this.events), h("div", {}, this.fields, this.player)));
     this.hasFields = false;
     this.update({ chosen: true, trials: [], summary: true });
   }

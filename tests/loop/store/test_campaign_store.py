@@ -316,7 +316,7 @@ def test_missing_folders_on_the_way_are_made(create, tmp_path):
     assert (tmp_path / "a" / "b" / "x" / "journal" / "00000000.json").exists()
 
 
-@pytest.mark.parametrize("where", ["latentloop.loop.store.projection.create_trials", "latentloop.loop.store.journal.Journal.append"])
+@pytest.mark.parametrize("where", ["latentloop.loop.store.layout.create_trials", "latentloop.loop.store.journal.Journal.append"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_store_that_could_not_be_made_whole_is_never_visible(create, tmp_path, monkeypatch, where, error):
     def fail(*_):

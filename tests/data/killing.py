@@ -1,0 +1,363 @@
+"""The kill campaign: small campaigns that are killed without warning, resumed, killed again, and then compared with one left alone.
+
+Run as a program, it forks every session from a warm process, so that a session costs its work and not its imports:
+
+    python killing.py FOLDER --kills 20 --seed 0 [--ray]
+
+prints one JSON line a campaign, and one at the end with the sum. What must hold, whatever was killed when:
+
+- a trial that was completed stays, with the same reading, committed at the same time; none is there twice;
+- no experiment of a physical evaluator is fired twice (by its key, in the instrument's own file), and each completed one was fired;
+- with a pure evaluator the end is that of the uninterrupted campaign, to the last bit, and `replay` finds no difference;
+- the live arrays say what the journal says.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"
+os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"})
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import numpy as np
+import zarr
+from latentloop.loop.config import config_from_mapping
+from latentloop.loop.errors import LatentloopError
+from latentloop.loop.replay import replay
+from latentloop.loop.run import open_campaign, run_campaign
+from latentloop.loop.store import faults
+from latentloop.loop.store.campaign_store import CampaignStore
+
+TRIALS = 7
+IN_WORKERS = ("worker.firing", "worker.fired")
+ONCE = ("store.built", "store.named", "model.written", "model.counted")
+"""Points that only the first session reaches."""
+_PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One kind of campaign."""
+
+    name: str
+    kind: str = "pure"
+    executor: str = "local"
+    batch: int = 1
+    workers: int = 1
+    timeout: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def is_exact(self):
+        return self.kind == "pure" and self.workers == 1
+
+    def config(self, log):
+        name = "Shots" if self.kind == "pure" else "PhysicalShots"
+        return config_from_mapping(
+            {
+                "name": self.name,
+                "seed": 11,
+                "trajectories": {"box": {"a": [-1, 1], "b": [-1, 1]}},
+                "evaluator": {
+                    "name": "python",
+                    "timeout": self.timeout,
+                    "retries": 5,
+                    "parameters": {"target": f"shots:{name}", "arguments": {"log": str(log), "seconds": self.seconds}},
+                },
+                "optimizer": {"acquisition": "log_ei", "n_initial": 3},
+                "budget": {"trials": TRIALS},
+                "executor": {"name": self.executor, "batch": self.batch, "workers": self.workers},
+            }
+        )
+
+
+SCENES = (
+    Scene("pure"),
+    Scene("pure-batch", batch=3),
+    Scene("physical", kind="physical"),
+    Scene("physical-batch", kind="physical", batch=3),
+    Scene("pure-child", timeout=20.0, seconds=0.01),
+    Scene("physical-child", kind="physical", timeout=20.0, seconds=0.01),
+)
+RAY_SCENES = (
+    Scene("ray-pure", executor="ray", seconds=0.05),
+    Scene("ray-physical", kind="physical", executor="ray", workers=2, seconds=0.05),
+)
+
+
+@dataclass
+class Tally:
+    """What has been found so far."""
+
+    kills: int = 0
+    by_point: Counter = field(default_factory=Counter)
+    sessions: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    fired_twice: int = 0
+    different: int = 0
+    complaints: list = field(default_factory=list)
+
+    def complain(self, scene, text):
+        self.complaints.append(f"{scene.name}: {text}")
+
+
+def session(scene, store, log, plan):
+    """Fork a session that dies where the plan says; return its process."""
+    process = os.fork()
+    if process:
+        return process
+    code = 3
+    try:
+        os.setsid()
+        quiet = os.open(store.parent / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        if plan.startswith(IN_WORKERS) and (scene.timeout or scene.executor == "ray"):
+            os.environ["LATENTLOOP_FAULT"] = plan  # for the worker's process, which starts with it
+        else:
+            faults.plan(plan)
+        if store.exists():
+            open_campaign(store)
+        else:
+            run_campaign(scene.config(log), store)
+        code = 0
+    except LatentloopError as error:
+        print(f"refused: {error}", file=sys.stderr)
+        code = 2
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def await_end(process, seconds, chooser, scene):
+    """Wait for a session; after some seconds kill it, or what else the chooser says. Return exit code (negative for a signal)."""
+    end = time.monotonic() + _PATIENCE
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        found, status = os.waitpid(process, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        now = time.monotonic()
+        if deadline is not None and now > deadline:
+            deadline = None
+            victim = chooser(process)
+            if victim:
+                try:
+                    os.kill(victim, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        if now > end:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            raise AssertionError(f"{scene.name}: a session did not end within {_PATIENCE:g} s")
+        time.sleep(0.001)
+
+
+def descendant(process, word):
+    """Return a process below another whose command line holds a word; None for none."""
+    parents, lines = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                lines[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                pass
+    for number, line in lines.items():
+        above = number
+        while above in parents and above != process:
+            above = parents[above]
+        if above == process and number != process and word in line:
+            return number
+    return None
+
+
+def snapshot(store):
+    """Return the completed trials of a store, if there is one."""
+    if not store.exists():
+        return {}
+    history = CampaignStore.open(store).history
+    return {trial.number: (trial.objective, trial.finished_at) for trial in history.trials if trial.state.word == "completed"}
+
+
+def facts(history):
+    """Return what must be the same to the last bit."""
+    return [
+        (trial.number, trial.state.word, trial.z.tobytes(), trial.objective, trial.acquisition, repr(trial.acquisition_value))
+        for trial in history.trials
+    ], history.told
+
+
+def perish(scene, folder, plans, alone, tally, generator):
+    """Run one campaign through its kills to its end, and judge what is left."""
+    store, log = folder / "store", folder / "log"
+    folder.mkdir(parents=True)
+    known, n_kills = {}, 0
+    for plan in [*plans, ""]:
+        seconds = chooser = None
+        if plan.startswith("random"):
+            seconds, chooser, plan = generator.uniform(*_span(scene)), _victim(plan), ""
+            mark = "random"
+        else:
+            mark = plan.partition(":")[0]
+        before = _n_lines(log)
+        code = await_end(session(scene, store, log, plan), seconds, chooser, scene)
+        tally.sessions += 1
+        died = code == -signal.SIGKILL
+        if died or (plan.startswith(IN_WORKERS) and _n_lines(log) > before) or (chooser is not None and chooser is not _itself):
+            n_kills += 1
+            tally.by_point[mark if chooser in (None, _itself) else chooser.__name__] += 1
+        if code not in (0, -signal.SIGKILL) and not (code == 3 and chooser):
+            tally.complain(scene, f"a session after {plan!r} ended with {code}: {(folder / 'output').read_text()[-600:]}")
+            return
+        found = snapshot(store)
+        for number, reading in known.items():
+            if found.get(number) != reading:
+                tally.lost += 1
+                tally.complain(scene, f"trial {number} was {reading} and is {found.get(number)} after {plan!r}")
+        known = found
+    tally.kills += n_kills
+    judge(scene, store, log, alone, tally, plans)
+
+
+def _itself(process):
+    return process
+
+
+def _worker(process):
+    return descendant(process, "executors.child") or descendant(process, "ray::")
+
+
+def _raylet(process):
+    return descendant(process, "raylet/raylet")
+
+
+def _victim(plan):
+    return {"random": _itself, "random-worker": _worker, "random-raylet": _raylet}[plan]
+
+
+def _span(scene):
+    return (0.005, 0.3) if scene.executor == "local" else (2.0, 7.0)
+
+
+def _n_lines(log):
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def judge(scene, store, log, alone, tally, plans):
+    """Compare what is left with what must be there."""
+    opened = CampaignStore.open(store)
+    history, fired = opened.history, Counter(line.split()[0] for line in log.read_text().splitlines())
+    completed = [trial for trial in history.trials if trial.state.word == "completed"]
+    if len(history.trials) != TRIALS or history.last_session != "finished":
+        tally.complain(scene, f"{len(history.trials)} trials, {history.last_session}: {history.reason} (after {plans})")
+    told = Counter(history.told)
+    tally.duplicated += sum(count - 1 for count in told.values())
+    if set(told) != {trial.number for trial in completed}:
+        tally.complain(scene, "told and completed trials differ")
+    if scene.kind == "physical":
+        tally.fired_twice += sum(count - 1 for count in fired.values())
+        for trial in completed:
+            if fired[f"{history.identity}-{trial.number}"] != 1:
+                tally.complain(scene, f"trial {trial.number} is completed and was fired {fired[f'{history.identity}-{trial.number}']} times")
+        if len(completed) + history.counts().get("unknown", 0) + history.counts().get("failed", 0) != TRIALS:
+            tally.complain(scene, f"what is this: {history.counts()}")
+    elif len(completed) != TRIALS:
+        tally.complain(scene, f"pure, and {history.counts()} after {plans}")
+    if scene.is_exact and facts(history) != alone:
+        tally.different += 1
+        tally.complain(scene, f"differs from the uninterrupted campaign after {plans}")
+    again = replay(store)
+    if again.first is not None or again.other_environment:
+        tally.different += 1
+        tally.complain(scene, f"replay {again.sentence} after {plans}")
+    arrays = zarr.open_group(store, mode="r")["trials"]
+    if arrays["state"][:TRIALS].tolist() != [int(trial.state) for trial in history.trials]:
+        tally.complain(scene, "the live arrays say something else than the journal")
+    for trial in completed:
+        if arrays["objective"][trial.number] != trial.objective or not np.array_equal(arrays["trajectory"][trial.number], trial.z):
+            tally.complain(scene, f"the arrays of trial {trial.number} say something else than the journal")
+
+
+def plans_for(scene, generator, wanted):
+    """Yield lists of plans, a campaign each, until so many kills are planned: every point in turn, then random ones and random moments."""
+    points = [point for point in faults.POINTS if point not in ONCE]
+    generator.shuffle(points)
+    queue = [*points]
+    planned = 0
+    while planned < wanted:
+        size = generator.randint(2, 4)
+        plans = [generator.choice(ONCE)] if generator.random() < 0.3 else []
+        while len(plans) < size:
+            if scene.executor == "ray" and generator.random() < 0.5:
+                plans.append(generator.choice(["random", "random-worker", "random-raylet"]))
+            elif queue:
+                point = queue.pop()
+                least = 2 if point in IN_WORKERS and (scene.timeout or scene.executor == "ray") else 1
+                plans.append(f"{point}:{generator.randint(least, 3)}")
+            else:
+                plans.append(generator.choice(["random", f"any:{generator.randint(1, 120)}"]))
+        planned += len(plans)
+        yield plans
+
+
+def main():
+    """Run the kill campaign."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--scene", default="")
+    asked = parser.parse_args()
+    scenes = [scene for scene in (RAY_SCENES if asked.ray else SCENES) if asked.scene in ("", scene.name)]
+    if asked.ray:
+        import ray  # noqa: F401 - warm
+    generator, tally, start = random.Random(asked.seed), Tally(), time.monotonic()
+    alone, makers = {}, {}
+    for scene in scenes:
+        folder = asked.folder / f"{scene.name}-alone"
+        folder.mkdir(parents=True)
+        code = await_end(session(scene, folder / "store", folder / "log", ""), None, None, scene)
+        assert code == 0, (folder / "output").read_text()
+        alone[scene] = facts(CampaignStore.open(folder / "store").history)
+        makers[scene] = plans_for(scene, generator, 10**9)
+    turn = 0
+    while tally.kills < asked.kills and len(tally.complaints) < 5:
+        scene = scenes[turn % len(scenes)]
+        perish(scene, asked.folder / f"{scene.name}-{turn}", next(makers[scene]), alone[scene], tally, generator)
+        turn += 1
+    print(
+        json.dumps(
+            {
+                "kills": tally.kills,
+                "campaigns": turn,
+                "sessions": tally.sessions,
+                "lost": tally.lost,
+                "duplicated": tally.duplicated,
+                "fired_twice": tally.fired_twice,
+                "different": tally.different,
+                "points": dict(sorted(tally.by_point.items())),
+                "seconds": round(time.monotonic() - start, 1),
+                "complaints": tally.complaints,
+            }
+        )
+    )
+    return 1 if tally.complaints or tally.fired_twice or tally.duplicated else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

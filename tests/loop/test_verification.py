@@ -1,0 +1,225 @@
+"""Damage is found and named, object by object, and never becomes a wrong number."""
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from latentloop import open_campaign, run_campaign
+from latentloop.loop.errors import JournalError, LatentloopError
+from latentloop.loop.records import TrialState
+from latentloop.loop.status import campaign_status
+from latentloop.loop.store.campaign_store import CampaignStore
+from latentloop.loop.store.objects import open_objects
+from latentloop.loop.verification import verify
+
+KINDS = ["truncated", "flipped", "removed"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Return the folder of a small finished campaign with trajectories of its own and an array per trial."""
+    from latentloop.loop.config import config_from_mapping
+
+    folder = tmp_path_factory.mktemp("finished")
+    np.save(folder / "x.npy", np.random.default_rng(0).normal(size=(20, 12)))
+    made = config_from_mapping(
+        {
+            "name": "finished",
+            "trajectories": {"file": str(folder / "x.npy")},
+            "latent": {"model": {"name": "vae", "parameters": {"n_latent": 2, "hidden": [4], "epochs": 2}}},
+            "evaluator": {"name": "python", "parameters": {"target": "laboratory:pictures"}},
+            "optimizer": {"acquisition": "random", "n_initial": 2},
+            "budget": {"trials": 4},
+        }
+    )
+    run_campaign(made, folder / "x")
+    return folder / "x"
+
+
+def damage(path, kind, position=None):
+    raw = path.read_bytes()
+    position = len(raw) // 2 if position is None else position % max(1, len(raw))
+    if kind == "removed":
+        path.unlink()
+    elif kind == "truncated":
+        path.write_bytes(raw[:position])
+    else:
+        path.write_bytes(raw[:position] + bytes([raw[position] ^ (1 << (position % 8))]) + raw[position + 1 :])
+
+
+def readings(path):
+    """Return every number that can be read of a store; what is refused is left out."""
+    found = {}
+    try:
+        store = CampaignStore.open(path)
+    except LatentloopError:
+        return found
+    for trial in store.history.trials:
+        if trial.state is TrialState.COMPLETED:
+            found[trial.number, "objective"] = (trial.objective, trial.z.tobytes(), tuple(trial.metrics.items()))
+        for name in ("trajectory", "image", "line"):
+            try:
+                values = store.trajectory(trial) if name == "trajectory" else store.field(trial, name)
+                found[trial.number, name] = None if values is None else values.tobytes()
+            except LatentloopError:
+                pass
+    for name in ("model", "trajectories", "times"):
+        try:
+            values = {"model": lambda: store.model(0), "trajectories": lambda: store.trajectories().digest(), "times": store.times}[name]()
+            found[name] = values if name == "trajectories" else [None if part is None else bytes(part) for part in values]
+        except LatentloopError:
+            pass
+    return found
+
+
+def test_a_finished_store_is_good(finished):
+    found = verify(finished)
+    assert found.is_good
+    assert found.has_manifest
+    assert (found.n_trials, found.n_objects) == (4, len(open_objects(finished).walk()))
+
+
+def names(finished):
+    return [name for name in open_objects(finished).walk() if not name.startswith("journal/epoch/")]
+
+
+def check_every_object(finished, tmp_path, positions):
+    whole = readings(finished)
+    assert len(whole) >= 4 * 3 + 3
+    missed = []
+    for index, name in enumerate(names(finished)):
+        for kind in KINDS:
+            for position in positions(index):
+                shutil.copytree(finished, tmp_path / "x", dirs_exist_ok=True)
+                damage(tmp_path / "x" / name, kind, position)
+                try:
+                    damaged = {each.name for each in verify(tmp_path / "x").damages}
+                except LatentloopError as error:
+                    damaged = {name} if name in str(error) else set()
+                if name not in damaged:
+                    missed.append((name, kind, position))
+                assert all(whole[key] == value for key, value in readings(tmp_path / "x").items() if value is not None), (name, kind)
+                shutil.copy2(finished / name, tmp_path / "x" / name)
+                if kind == "removed":
+                    break
+    assert missed == []
+
+
+def test_every_object_truncated_flipped_or_removed_is_named_and_gives_no_wrong_number(finished, tmp_path):
+    check_every_object(finished, tmp_path, lambda index: [37 * index])
+
+
+@pytest.mark.slow
+def test_every_object_damaged_at_many_places_is_named_and_gives_no_wrong_number(finished, tmp_path):
+    check_every_object(finished, tmp_path, lambda index: [index * 7 + 31 * step for step in range(8)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_lost", [1, 2, 3])
+def test_damaged_last_events_are_named_and_a_resumed_campaign_equals_the_whole_one(config, tmp_path, kind, n_lost):
+    whole = run_campaign(config(), tmp_path / "x")
+    events = sorted((tmp_path / "x" / "journal").glob("0*.json"))
+    for path in events[-n_lost:]:
+        damage(path, kind)
+    store = CampaignStore.open(tmp_path / "x")
+    assert [each.name for each in store.damaged] == ([] if kind == "removed" else [f"journal/{path.name}" for path in events[-n_lost:]])
+    assert len(store.history.trials) >= 5
+    assert campaign_status(tmp_path / "x")["state"] == "interrupted"
+    resumed = open_campaign(tmp_path / "x")
+    assert [(trial.z.tobytes(), trial.objective) for trial in resumed.trials] == [
+        (trial.z.tobytes(), trial.objective) for trial in whole.trials
+    ]
+    aside = sorted(path.name[:8] for path in (tmp_path / "x/journal/damaged").glob("*.json"))
+    assert aside == ([] if kind == "removed" else [path.name[:8] for path in events[-n_lost:]])
+    assert verify(tmp_path / "x").is_good
+
+
+def test_a_damaged_event_in_the_middle_is_refused_by_name_until_it_is_repaired(config, tmp_path):
+    whole = run_campaign(config(), tmp_path / "x")
+    n_events = CampaignStore.open(tmp_path / "x").history.n_events
+    damage(tmp_path / "x/journal/00000006.json", "flipped")
+    for step in (CampaignStore.open, open_campaign, campaign_status):
+        with pytest.raises(JournalError, match=r"00000006\.json is damaged.*latentloop verify .* --repair"):
+            step(tmp_path / "x")
+    assert [each.name for each in verify(tmp_path / "x").damages][:1] == ["journal/00000006.json"]
+    found = verify(tmp_path / "x", repair=True)
+    assert found.is_good
+    assert len(found.moved) == n_events - 6
+    assert len(list((tmp_path / "x/journal/damaged").iterdir())) == n_events - 6
+    (event,) = [event for event in CampaignStore.open(tmp_path / "x").journal.read() if event.kind == "repaired"]
+    assert event.data["aside"] == list(found.moved)
+    resumed = open_campaign(tmp_path / "x")
+    assert [trial.objective for trial in resumed.trials] == [trial.objective for trial in whole.trials]
+    assert verify(tmp_path / "x").is_good
+
+
+@pytest.mark.parametrize("lost", ["armed", "completed"])
+def test_a_physical_trial_whose_event_is_damaged_becomes_unknown_and_is_not_measured_again(config, tmp_path, monkeypatch, lost):
+    log = tmp_path / "fired"
+    monkeypatch.setenv("LABORATORY_LOG", str(log))
+    made = config(
+        evaluator={"parameters": {"target": "laboratory:counted", "kind": "physical"}}, budget={"trials": 3}, durability="process"
+    )
+    run_campaign(made, tmp_path / "x")
+    n_fired = len(log.read_text().splitlines())
+    assert n_fired == 3
+    events = sorted((tmp_path / "x" / "journal").glob("0*.json"))
+    kinds = [json.loads(path.read_text())["event"]["kind"] for path in events]
+    first = len(kinds) - 1 - kinds[::-1].index(lost)
+    for path in events[first:]:
+        damage(path, "flipped")
+    resumed = open_campaign(tmp_path / "x")
+    assert [trial.state for trial in resumed.trials] == [TrialState.COMPLETED] * 2 + [TrialState.UNKNOWN]
+    assert len(log.read_text().splitlines()) == n_fired
+    trial = resumed.trials[2]
+    assert np.isfinite(CampaignStore.open(tmp_path / "x").trajectory(trial)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_payload_of_a_completed_trial_is_named_and_does_not_stop_a_resume(config, tmp_path, kind):
+    run_campaign(config(), tmp_path / "x")
+    damage(tmp_path / "x/trials/trajectory/c/1/0", kind)
+    assert open_campaign(tmp_path / "x", trials=8).counts() == {"completed": 8}
+    assert [each.name for each in verify(tmp_path / "x").damages] == ["trials/trajectory/c/1/0"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("array", ["state", "z", "metric_objective", "trajectory", "time"])
+def test_damaged_metadata_and_columns_are_made_anew_by_a_resume(config, tmp_path, array, kind):
+    import xarray
+
+    history = run_campaign(config(), tmp_path / "x")
+    assert history.counts() == {"completed": 6}
+    damage(tmp_path / "x/trials" / array / "zarr.json", kind)
+    assert not verify(tmp_path / "x").is_good
+    open_campaign(tmp_path / "x", trials=7)
+    assert verify(tmp_path / "x").is_good
+    found = xarray.open_zarr(tmp_path / "x", group="trials", consolidated=False)
+    assert found.state.values.tolist() == [int(TrialState.COMPLETED)] * 7
+    assert np.isfinite(found.trajectory.values).all()
+
+
+def test_a_number_in_the_arrays_that_contradicts_the_journal_is_named(config, tmp_path):
+    import zarr
+
+    run_campaign(config(), tmp_path / "x")
+    zarr.open_array(tmp_path / "x/trials/objective", mode="r+")[2] = 5.0
+    (found,) = verify(tmp_path / "x").damages
+    assert found.name == "trials/objective/c/0"
+
+
+def test_the_command_names_what_is_damaged_and_exits_with_one(finished, tmp_path, command):
+    program, environment = command
+    done = subprocess.run([program, "verify", finished], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 trials" in done.stdout
+    assert "manifest agree" in done.stdout
+    shutil.copytree(finished, tmp_path / "x")
+    damage(tmp_path / "x/latent/000/encoded/zarr.json", "flipped")
+    done = subprocess.run([program, "verify", tmp_path / "x"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "latent/000/encoded/zarr.json: " in done.stdout
+    done = subprocess.run([program, "verify", tmp_path / "nothing"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, "there is no campaign" in done.stderr) == (2, True)
