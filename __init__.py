@@ -6,10 +6,13 @@ space, their decoded trajectories are measured by an evaluator, and every trial 
 The names below are imported on first use: ``import latentloop`` alone loads neither torch nor ray.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .loop.client import Client
     from .loop.generator import LatentloopGenerator
     from .loop.optimizer import CandidatesExhausted, Optimizer
     from .loop.run import open_campaign, run_campaign
@@ -21,6 +24,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CandidatesExhausted": ".loop.optimizer",
+    "Client": ".loop.client",
     "FerroSim": ".simulators.ferrosim",
     "FerroSimParameters": ".simulators.ferrosim",
     "LatentModel": ".models.latent",
@@ -47,6 +51,7 @@ __all__ = [  # noqa: RUF022 - in the order of a campaign
     "run_campaign",
     "open_campaign",
     "simulate_many",
+    "Client",
     "__version__",
 ]
 
@@ -56,6 +61,18 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name], __name__), name)
+
+
+class _ClientModule(ModuleType):
+    """``latentloop.client`` as users import it; its code lies in ``loop``, and is imported on first use."""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(import_module(".loop.client", __package__), name)
+
+
+client = sys.modules[f"{__name__}.client"] = _ClientModule(f"{__name__}.client", "The typed client of a server.")
 
 
 def __dir__() -> list[str]:

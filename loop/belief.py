@@ -48,7 +48,7 @@ def doubt(result: Measurement, objective: ObjectiveConfig, kind: EvaluatorKind, 
     if kind == "physical" and objective.stuck_after is not None:
         before = list(recent)[-(objective.stuck_after - 1) :]
         if len(before) == objective.stuck_after - 1 and all(each == value for each in before):
-            return f"metric {metric!r} is {value:g} for the {objective.stuck_after}th time in a row: is it stuck? (objective.stuck_after)"
+            return f"metric {metric!r} is {value:g}, {objective.stuck_after} times in a row: is it stuck? (objective.stuck_after)"
     return ""
 
 

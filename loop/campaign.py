@@ -16,7 +16,7 @@ from .belief import agrees, doubt, is_outlier
 from .config import CampaignConfig
 from .errors import ConfigError
 from .optimizer import Optimizer
-from .records import Candidate, EvaluatorKind, Failure, FloatArray, Outcome, Signal, Trial, TrialState, Violation
+from .records import CONTROL, Candidate, EvaluatorKind, Failure, FloatArray, Outcome, Signal, Trial, TrialState, Violation
 from .safety import Envelope
 from .standing import Place, Standing
 
@@ -87,6 +87,9 @@ class Campaign:
             candidates=np.unique(space.encoded, axis=0) if config.latent.is_pool else None,
             region=config.latent.region,
         )
+        control = config.objective.control
+        if control is not None and control.z is not None:
+            self.candidate(CONTROL, z=control.z)  # complains before anything fires
 
     def restore(self, trials: list[Trial], told: list[int], avoided: list[int] | None = None, standing: Standing | None = None) -> None:
         """Take over the trials of earlier sessions, in the order in which they were told then.

@@ -16,11 +16,12 @@ from rich.console import Console
 from ..models.errors import ModelError
 from ..simulators.errors import SimulatorError
 from .cli_ferrosim import app as ferrosim
+from .cli_latent import latent
 from .cli_instrument import check_evaluator, worker
 from .cli_service import serve
 from .cli_service import token as token_commands
 from .cli_operator import go_on, pause, stop, trials
-from .cli_store import verify
+from .cli_store import replay, verify
 from .errors import LatentloopError
 from .threads import limit_threads
 
@@ -42,6 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(ferrosim, name="ferrosim")
+app.command("latent")(latent)
 app.command("check-evaluator")(check_evaluator)
 app.command()(worker)
 app.command()(serve)
@@ -49,6 +51,7 @@ app.add_typer(token_commands, name="token")
 for operator_command in (trials, pause, stop):
     app.command()(operator_command)
 app.command()(verify)
+app.command()(replay)
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -102,6 +105,28 @@ def resume(store: Store, trials: Trials = None, executor: ExecutorName = None) -
 
 
 @app.command()
+def fork(
+    store: Store,
+    at_trial: Annotated[int, typer.Option("--at-trial", min=1, help="Number of the first trial that the new campaign proposes itself.")],
+    new: Annotated[str, typer.Option("--store", help="Folder to make, or s3://bucket/prefix, for the new campaign.")],
+    overrides: Overrides = None,
+    only_make: Annotated[bool, typer.Option("--only-make", help="Make the new campaign, and leave it to `latentloop resume`.")] = False,
+) -> None:
+    """Continue a campaign from one of its trials with another method, as a new campaign; the old one stays as it is."""
+    _out.print(f"latentloop fork {store} at trial {at_trial} -> {new}", markup=False)
+    from .fork import fork_campaign
+    from .run import open_campaign
+
+    fork_campaign(store, at_trial, overrides or [], new)
+    if only_make:
+        _out.print(f"continue with: latentloop resume {new}", markup=False)
+        return
+    with _watching() as (observer, should_stop):
+        history = open_campaign(new, observer=observer, should_stop=should_stop)
+    _finish(history, new, None)
+
+
+@app.command()
 def status(store: Store, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Say how a campaign stands, also while it runs."""
     from .status import campaign_status, status_table
@@ -114,12 +139,18 @@ def status(store: Store, as_json: Annotated[bool, typer.Option("--json", help="P
 
 
 @app.command()
-def report(store: Store, output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")]) -> None:
+def report(
+    store: Store,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")],
+    ground_truth: Annotated[
+        Path | None, typer.Option("--ground-truth", help="What `latentloop ground-truth` wrote for this configuration, to show beside it.")
+    ] = None,
+) -> None:
     """Write one self-contained HTML file with figures, configuration and trials."""
     _out.print(f"latentloop report {store}", markup=False)
     from .report import write_report
 
-    _out.print(f"report: {write_report(store, output)}", markup=False)
+    _out.print(f"report: {write_report(store, output, ground_truth)}", markup=False)
 
 
 @app.command()

@@ -37,3 +37,21 @@ def verify(
         _out.print(f"{found.n_events} events, {found.n_trials} trials, {found.n_objects} objects {result}", markup=False)
     if not found.is_good:
         raise typer.Exit(_DAMAGED)
+
+
+def replay(
+    store: Store,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", min=0.0, help="What passes where processor, libraries or threads differ, in widths of the box.")
+    ] = 1e-9,
+) -> None:
+    """Derive every proposal again from the journal; exit code 1 at the first that differs."""
+    _out.print(f"latentloop replay {store}", markup=False)
+    from .replay import replay as derive
+
+    found = derive(store, tolerance)
+    if found.n_others:
+        _out.print(f"{found.n_others} trials were not proposed by the optimizer (controls, repeats, an operator's own)", markup=False)
+    _out.print(found.sentence, markup=False)
+    if found.first is not None:
+        raise typer.Exit(_DAMAGED)

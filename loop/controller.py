@@ -119,9 +119,7 @@ class Controller:
                 self._commit(outcome)
         if self._campaign.kind == "physical":
             grace = self._campaign.config.executor.grace_seconds
-            reason = (
-                f"the campaign was stopped, and no result had come {grace:g} s later (executor.grace_seconds): its instrument was stopped"
-            )
+            reason = f"the campaign was stopped, no result came within {grace:g} s (executor.grace_seconds), and its instrument was stopped"
             for number in sorted(self._in_flight):
                 self._record(number, Judgement(TrialState.UNKNOWN, reason=reason), math.nan, "")
         self._in_flight.clear()
@@ -149,7 +147,7 @@ class Controller:
         first, size, event = history.asked
         n_known = len(history.trials)
         n_left = min(first + size, history.budget) - n_known
-        if n_left <= 0 or not first < n_known:
+        if n_left <= 0 or not history.forked_at <= first < n_known:
             return
         before = self._store.history_before(event)
         if max(before.models) != self._campaign.model_version:  # the model has been retrained since: the rest is asked of the new one

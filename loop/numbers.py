@@ -21,5 +21,4 @@ def finite_list(values: Any) -> list[Any]:
         return nested
     holes = array.astype(object)
     holes[~np.isfinite(array)] = None
-    nested = holes.tolist()
-    return nested
+    return list(holes.tolist())

@@ -122,7 +122,7 @@ class Optimizer:
         """The best observation so far; its ``trial`` is its position in the order of telling. None before the first."""
         if not len(self._known.y):
             return None
-        best = int(np.argmax(self._sign * self._known.y))
+        best = int(np.argmax(self.sign * self._known.y))
         return Incumbent(trial=best, z=self._known.x[best].copy(), objective=float(self._known.y[best]))
 
     def ask(self, q: int = 1) -> FloatArray:
@@ -197,8 +197,8 @@ class Optimizer:
         """
         if not len(self._known.x):
             raise ValueError("the surrogate knows nothing yet; tell observations first")
-        posterior = self._surrogate().posterior(np.atleast_2d(np.asarray(X, dtype=np.float64)))
-        return self._sign * posterior.mean, posterior.variance
+        posterior = self.surrogate.posterior(np.atleast_2d(np.asarray(X, dtype=np.float64)))
+        return self.sign * posterior.mean, posterior.variance
 
     def acquisition_values(self, X: npt.ArrayLike) -> tuple[str, FloatArray]:
         """Return an acquisition function's name and its values at points X (n, d), pending points taken into account; for pictures.
@@ -213,7 +213,7 @@ class Optimizer:
         if not len(self._known.x):
             raise ValueError("the surrogate knows nothing yet; tell observations first")
         chosen = self._acquisition if isinstance(self._acquisition, ScoredAcquisition) else ACQUISITIONS.create("log_ei", {})
-        surrogate, pending = self._surrogate(), self.pending
+        surrogate, pending = self.surrogate, self.pending
         taken = np.vstack([self._known.x, pending])
         if len(pending):
             surrogate = surrogate.condition(pending)
@@ -272,7 +272,27 @@ class Optimizer:
         self._fitted = None
 
     @property
-    def _sign(self) -> float:
+    def surrogate(self) -> Any:
+        """The surrogate, fitted to all observations (and kept until the next), of the objective times `sign`."""
+        known = self._known
+        if self._fitted is None or self._fitted[0] != len(known.x):
+            # Learning is a pure function of the observations; the old object only saves itself work that it has done before.
+            surrogate = self._fitted[1] if self._fitted else self.new_surrogate()
+            surrogate.fit(known.x, tamed(self.sign * known.y), known.known_variances)
+            self._fitted = (len(known.x), surrogate)
+        return self._fitted[1]
+
+    def new_surrogate(self) -> Any:
+        """Return a surrogate of the chosen kind that knows nothing yet."""
+        name, parameters = self._surrogate_choice["name"], self._surrogate_choice["parameters"]
+        context: dict[str, Any] = {"bounds": self.bounds, "noise": self.noise}
+        if self.features is not None and "features" in inspect.signature(SURROGATES.load(name)).parameters:
+            context["features"] = self.features
+        return SURROGATES.create(name, parameters, **context)
+
+    @property
+    def sign(self) -> float:
+        """1 where the objective is maximized, -1 where it is minimized: surrogates and acquisition functions maximize."""
         return 1.0 if self.goal == "maximize" else -1.0
 
     def _design(self, n: int) -> FloatArray:
@@ -304,34 +324,17 @@ class Optimizer:
         domain = self._domain()
         if self._candidates is not None:
             domain = self._candidates.without(np.concatenate([known.spent, known.infeasible]))
-        surrogate = self._surrogate() if self._acquisition.needs_surrogate else None
+        surrogate = self.surrogate if self._acquisition.needs_surrogate else None
         if surrogate is not None and len(known.infeasible):
-            surrogate = surrogate.condition(known.infeasible, np.full(len(known.infeasible), (self._sign * known.y).min()))
+            surrogate = surrogate.condition(known.infeasible, np.full(len(known.infeasible), (self.sign * known.y).min()))
         return self._acquisition.propose(
             surrogate,
             domain,
             q,
             pending=known.pending,
-            observed=Observed(known.x, np.clip(self._sign * known.y, -LARGEST, LARGEST)),
+            observed=Observed(known.x, np.clip(self.sign * known.y, -LARGEST, LARGEST)),
             generator=generator(self.seed, "acquisition", self.n_asked),
         )
-
-    def _surrogate(self) -> Any:
-        """Return the surrogate fitted to all observations (and keep it until the next)."""
-        known = self._known
-        if self._fitted is None or self._fitted[0] != len(known.x):
-            # Learning is a pure function of the observations; the old object only saves itself work that it has done before.
-            surrogate = self._fitted[1] if self._fitted else self._make_surrogate()
-            surrogate.fit(known.x, tamed(self._sign * known.y), known.known_variances)
-            self._fitted = (len(known.x), surrogate)
-        return self._fitted[1]
-
-    def _make_surrogate(self) -> Any:
-        name, parameters = self._surrogate_choice["name"], self._surrogate_choice["parameters"]
-        context: dict[str, Any] = {"bounds": self.bounds, "noise": self.noise}
-        if self.features is not None and "features" in inspect.signature(SURROGATES.load(name)).parameters:
-            context["features"] = self.features
-        return SURROGATES.create(name, parameters, **context)
 
     def _free_candidates(self, n: int) -> npt.NDArray[np.int64]:
         """Return the rows of the candidates that were neither asked nor told nor discarded; at least n, or an error."""

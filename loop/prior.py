@@ -237,14 +237,14 @@ def _read_csv(path: Path, config: CampaignConfig, like: TrajectorySet) -> Earlie
         if reason := _implausible(config, value):
             raise ConfigError(f"prior: {path}, row {line}, column {metric}: {reason}")
     values = np.column_stack([table[name] for name in wanted])
-    error = table[f"{metric}_error"] if with_error else np.full(len(values), math.nan)
-    if (error < 0).any():
-        raise ConfigError(f"prior: {path}, row {int(np.argmax(error < 0)) + 2}, column {metric}_error: a standard error is not negative")
+    errors = table[f"{metric}_error"] if with_error else np.full(len(values), math.nan)
+    if (errors < 0).any():
+        raise ConfigError(f"prior: {path}, row {int(np.argmax(errors < 0)) + 2}, column {metric}_error: a standard error is not negative")
     found = EarlierMeasurements(
         source=str(path),
         labels=tuple(f"row {line}" for line in range(2, len(values) + 2)),
         objective=table[metric],
-        error=error,
+        error=errors,
         trajectories=values.reshape(len(values), *like.values.shape[1:]) if is_trajectory else None,
         points=None if is_trajectory else values,
     )

@@ -174,6 +174,7 @@ EVALUATORS = Registry(
         "python": "latentloop.loop.evaluators.python:PythonEvaluator",
         "command": "latentloop.loop.evaluators.command:CommandEvaluator",
         "http": "latentloop.loop.evaluators.http:HttpEvaluator",
+        "bluesky": "latentloop.loop.evaluators.bluesky:BlueskyEvaluator",
         "pull": "latentloop.loop.evaluators.pull:PullEvaluator",
         "scpi": "latentloop.loop.evaluators.scpi:ScpiEvaluator",
     },

@@ -1,6 +1,7 @@
 """The report of a campaign: one HTML file, with the figures, the configuration and a table of trials."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from .figures import (
     ReportFigure,
     SurrogateGrid,
     draw_best_trajectory,
+    draw_drift,
     draw_incumbent_trace,
     draw_latent_grid,
     draw_latent_space,
@@ -20,32 +22,38 @@ from .figures import (
     draw_training_curve,
     render_report,
 )
-from .latent_training import latent_space, restore_model
+from .method_figures import acquisition_figure, calibration_figure, comparison_figure, dimension_figure, length_scale_figure, pool_figure
+from .prior import prior_summary
 from .records import FloatArray, Trial, TrialState
+from .restoration import restored_campaign
 from .safety import Envelope
 from .store.campaign_store import CampaignStore
+from .store.history import History
 from .threads import set_model_threads
+from .trajectory_source import load_trajectories
 
 _SURROGATE_GRID = 60
 _TRAJECTORY_GRID = 9
 _POLARIZATION = "polarization"
 
 
-def write_report(store: str | Path, output: str | Path) -> Path:
+def write_report(store: str | Path, output: str | Path, ground_truth: str | Path | None = None) -> Path:
     """Write the report of a campaign, running or not.
 
     Args:
         store: the campaign's folder.
         output: the HTML file to write; an existing one is replaced.
+        ground_truth: what `latentloop ground-truth` measured for the same configuration, to be shown beside the surrogate.
 
     Returns:
         The file written.
 
     Raises:
         StoreError: there is no campaign, or ``output`` cannot be written.
+        ConfigError: the ground truth is that of another problem.
     """
     opened = CampaignStore.open(store)
-    page = render_report(report_content(opened))
+    page = render_report(report_content(opened, None if ground_truth is None else str(ground_truth)))
     target = Path(output)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,8 +63,8 @@ def write_report(store: str | Path, output: str | Path) -> Path:
     return target
 
 
-def report_content(store: CampaignStore) -> ReportContent:
-    """Return what the report of a campaign shows."""
+def report_content(store: CampaignStore, ground_truth: str | None = None) -> ReportContent:
+    """Return what the report of a campaign shows; ``ground_truth`` is the path of one."""
     history = store.history
     config = config_from_mapping(history.configuration, str(store.path))
     return ReportContent(
@@ -65,7 +73,7 @@ def report_content(store: CampaignStore) -> ReportContent:
         goal=history.goal,
         trials=history.trials,
         incumbent=history.incumbent,
-        figures=_figures(store, config),
+        figures=_figures(store, config, ground_truth),
         configuration_yaml=config.to_yaml(),
         environment=history.environment,
         objective_name=config.objective.metric,
@@ -76,44 +84,60 @@ def report_content(store: CampaignStore) -> ReportContent:
     )
 
 
-def _figures(store: CampaignStore, config: CampaignConfig) -> list[ReportFigure]:
+def _figures(store: CampaignStore, config: CampaignConfig, ground_truth: str | None) -> list[ReportFigure]:
     """Return the figures in the order in which a reader wants them."""
     history = store.history
-    goal, name = history.goal, config.objective.metric
     trace = ReportFigure(
         "Objective against trial",
-        "Every measured trial, and the best value so far as a line.",
-        draw_incumbent_trace(history.trials, goal=goal, objective_name=name),
+        f"Every measured trial, and the best value so far as a line.{_earlier(history)}",
+        draw_incumbent_trace(history.trials, goal=history.goal, objective_name=config.objective.metric),
     )
     if not history.models:
         return [trace, ReportFigure("Latent space", "", None, absent="the latent model has not been trained yet")]
     set_model_threads(config.executor.threads_per_worker)
-    version = max(history.models)
-    data, encoded, curve = store.model(version)
-    space, box = latent_space(config, restore_model(data), encoded)
-    campaign = Campaign(config, space, box, version, "pure")
-    campaign.restore(history.trials, history.told, history.avoided)
+    _, encoded, curve = store.model(max(history.models))
+    campaign = restored_campaign(store, config, history, "pure", None)
     best = history.incumbent
+    # The incumbent as the newest latent model has it: a slice of the surrogate goes through it.
+    z = None if best is None else campaign.optimizer.incumbent.z if campaign.optimizer.incumbent is not None else None
+    judged = [calibration_figure(campaign), length_scale_figure(campaign), *_drift(config, history.trials)]
+    if ground_truth is not None:
+        judged.insert(0, comparison_figure(campaign, history, ground_truth))
     if config.trajectories.box is not None:
-        return [trace, _parameter_space(campaign, config, history.trials, box, None if best is None else best.z)]
+        return [
+            trace,
+            _parameter_space(campaign, config, history.trials, campaign.box, z),
+            *judged,
+            acquisition_figure(campaign, len(history.trials)),
+        ]
     trajectory, *polarization = _best_trial(store, config, None if best is None else history.trials[best.trial])
+    if config.latent.is_pool:
+        return [trace, trajectory, pool_figure(campaign, history.trials), *polarization, judged[0]]
     return [
         trace,
         trajectory,
         ReportFigure(
             "Latent space",
-            "Training trajectories and explored points, with what the surrogate believes: its mean and its uncertainty.",
+            "Training trajectories and explored points, with what the surrogate believes: its mean and its uncertainty."
+            + (
+                f" Points of earlier versions of the latent model stand where version {campaign.model_version} has them."
+                if campaign.model_version
+                else ""
+            ),
             draw_latent_space(
-                history.trials,
+                _placed(campaign, history.trials),
                 training=encoded,
-                bounds=box,
-                surrogate=_surrogate_grid(campaign, box, None if best is None else best.z),
-                goal=goal,
-                objective_name=name,
+                bounds=campaign.box,
+                surrogate=_surrogate_grid(campaign, campaign.box, z),
+                goal=history.goal,
+                objective_name=config.objective.metric,
             ),
         ),
-        _latent_grid(campaign, config, box, None if best is None else best.z),
+        _latent_grid(campaign, config, campaign.box, z),
         *polarization,
+        *judged,
+        acquisition_figure(campaign, len(history.trials)),
+        dimension_figure(config, store.trajectories() or load_trajectories(config)),
         ReportFigure(
             "Training of the latent model",
             "Loss after each epoch; for a VAE the negative evidence lower bound per trajectory.",
@@ -121,6 +145,30 @@ def _figures(store: CampaignStore, config: CampaignConfig) -> list[ReportFigure]
             absent=f"the latent model {config.latent.model.name!r} is fitted in one step and has no training curve",
         ),
     ]
+
+
+def _drift(config: CampaignConfig, trials: list[Trial]) -> list[ReportFigure]:
+    """Return the figure of the control trials, where there are any."""
+    if config.objective.control is None:
+        return []
+    text = "Readings of one fixed trajectory, measured again and again: what changes is the instrument."
+    return [ReportFigure("Drift", text, draw_drift(trials, objective_name=config.objective.metric))]
+
+
+def _earlier(history: History) -> str:
+    """Return a sentence about the measurements that a campaign started from; empty for none."""
+    found = prior_summary(history)
+    if found is None:
+        return ""
+    left_out = f" ({found['n_skipped']} were left out)" if found["n_skipped"] else ""
+    return (
+        f" It started from {found['n_points']} earlier measurements of {found['source']}{left_out}, the best of them {found['best']:.6g}."
+    )
+
+
+def _placed(campaign: Campaign, trials: list[Trial]) -> list[Trial]:
+    """Return the trials where the newest latent model has them, without those that it has nowhere."""
+    return [replace(trial, z=place.z) for trial in trials if (place := campaign.standing.place(trial)) is not None]
 
 
 def _grid(box: FloatArray, n: int, rest: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -58,13 +58,20 @@ class PythonEvaluator:
             EvaluatorError: it is not configured, and the target cannot be imported to ask it.
         """
         if self._kind is None:
-            said: Any = getattr(self._found(), "kind", "pure")
-            if isinstance(said, property):  # what it says may depend on its arguments
-                said = self._made().kind
+            found = self._found()
+            said: Any = getattr(found, "kind", None)
+            if isinstance(said, property) or (said is None and inspect.isclass(found)):  # an object may know what its class does not
+                said = getattr(self._made(), "kind", None)
+            said = "pure" if said is None else said
             if said not in ("pure", "physical"):
                 raise EvaluatorError(f"evaluator {self.target} says its kind is {said!r}; it must be 'pure' or 'physical'")
             self._kind = "physical" if said == "physical" else "pure"
         return self._kind
+
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether several trajectories may be measured at once, as a class says of itself."""
+        return bool(getattr(self._found(), "is_concurrent", False))
 
     def accept_signal(self, signal: Signal) -> None:
         """Hand on what the trajectories' numbers mean."""
@@ -122,20 +129,7 @@ class PythonEvaluator:
 
     def _found(self) -> Any:
         """Return what the target names."""
-        module, colon, attribute = self.target.partition(":")
-        here = str(Path.cwd())
-        if here not in sys.path:
-            sys.path.insert(0, here)
-        try:
-            if not colon:
-                return next(entry for entry in entry_points(group=_GROUP) if entry.name == module).load()
-            found: Any = import_module(module)
-            for name in attribute.split("."):
-                found = getattr(found, name)
-        except Exception as error:
-            hint = f"; looked on Python's path and in {Path.cwd()}" if isinstance(error, ModuleNotFoundError) else ""
-            raise EvaluatorError(f"evaluator {self.target}: {type(error).__name__}: {error}{hint}") from error
-        return found
+        return found_target(self.target)
 
     def _made(self) -> Any:
         """Return an object of the class that the target names."""
@@ -145,6 +139,28 @@ class PythonEvaluator:
             raise
         except Exception as error:
             raise EvaluatorError(f"evaluator {self.target} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def found_target(target: str) -> Any:
+    """Return what ``module:attribute``, or the name of an entry point, names.
+
+    Raises:
+        EvaluatorError: it cannot be imported, or is not there.
+    """
+    module, colon, attribute = target.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        if not colon:
+            return next(entry for entry in entry_points(group=_GROUP) if entry.name == module).load()
+        found: Any = import_module(module)
+        for name in attribute.split("."):
+            found = getattr(found, name)
+    except Exception as error:
+        hint = f"; looked on Python's path and in {Path.cwd()}" if isinstance(error, ModuleNotFoundError) else ""
+        raise EvaluatorError(f"evaluator {target}: {type(error).__name__}: {error}{hint}") from error
+    return found
 
 
 def measurement_from(value: Any, source: str) -> Measurement:

@@ -47,6 +47,12 @@ class ChildWorker:
         self._sending = Lock()
         self._start()
 
+    @property
+    def number(self) -> int | None:
+        """Number of the process; None between two of them."""
+        process = self._process
+        return None if process is None else process.pid
+
     def measure(self, job: Job) -> Outcome:
         """Measure one job, for at most the timeout."""
         start = monotonic()

@@ -12,6 +12,7 @@ from threading import Thread
 from time import monotonic
 from typing import Any, Protocol
 
+from ..process import Process
 from ..protocols import Progress, Result
 from ..records import Job, Outcome
 from .child import ChildWorker
@@ -54,6 +55,7 @@ class LocalExecutor:
         self._spec = spec
         self._workers: list[_Measures] = []
         self._threads: list[Thread] = []
+        self._known: dict[int, Process] = {}
         self._busy: set[int] = set()
         """Indices of the threads that measure now."""
         try:
@@ -67,6 +69,14 @@ class LocalExecutor:
     def n_workers(self) -> int:
         """One, or as many as were asked for where the evaluator is concurrent."""
         return self._n_workers
+
+    @property
+    def processes(self) -> list[Process]:
+        """The child processes that measure or have measured; none where this one does."""
+        for worker in self._workers:
+            if isinstance(worker, _Child) and worker.number is not None and worker.number not in self._known:
+                self._known[worker.number] = Process.of(worker.number)
+        return list(self._known.values())
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Have jobs measured, by the next thread that is free."""
@@ -157,6 +167,10 @@ class _Child:
 
     def __init__(self, spec: EvaluatorSpec, name: str) -> None:
         self._child = ChildWorker(spec, name)
+
+    @property
+    def number(self) -> int | None:
+        return self._child.number
 
     def measure(self, jobs: Sequence[Job]) -> list[Outcome]:
         return [self._child.measure(job) for job in jobs]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .calibration import draw_calibration
     from .convergence import draw_convergence
     from .curl_decay import draw_curl_decay
+    from .drift import draw_drift
     from .eigenvalues import draw_eigenvalues
     from .hysteresis_loop import draw_hysteresis_loop
     from .incumbent_trace import draw_incumbent_trace
@@ -44,6 +45,7 @@ _HOMES = {
     "draw_calibration": ".calibration",
     "draw_convergence": ".convergence",
     "draw_curl_decay": ".curl_decay",
+    "draw_drift": ".drift",
     "draw_eigenvalues": ".eigenvalues",
     "draw_hysteresis_loop": ".hysteresis_loop",
     "draw_incumbent_trace": ".incumbent_trace",
@@ -75,6 +77,7 @@ __all__ = [
     "draw_calibration",
     "draw_convergence",
     "draw_curl_decay",
+    "draw_drift",
     "draw_eigenvalues",
     "draw_hysteresis_loop",
     "draw_incumbent_trace",

@@ -51,6 +51,7 @@ def draw_incumbent_trace(
     figure.update_xaxes(range=[first - pad, last + pad])
     if last - first < 10:
         figure.update_xaxes(tickmode="linear", dtick=1, tick0=first)
+    trials = [trial for trial in trials if not trial.is_control]
     done = [trial for trial in trials if trial.state is TrialState.COMPLETED and np.isfinite(trial.objective)]
     if done:
         _add_values(figure, done, last, goal)

@@ -191,7 +191,7 @@ class PullQueue:
         if decision is None or decision["kind"] != "started" or decision["attempt"] != attempt:
             raise PullRefusedError("conflict", f"{key} was not started with this token, so that it can have no result; start before firing")
         offered = self._document(folder)
-        content = {
+        content: dict[str, Any] = {
             "digest": _digest(json.dumps(document, sort_keys=True)),
             "document": document,
             "at": self._clock(),

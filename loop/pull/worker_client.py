@@ -430,7 +430,7 @@ def _sentence(error: urllib.error.HTTPError) -> str:
     return str(said)
 
 
-def _array(values: list[Any]) -> Any:
+def _array(values: Any) -> Any:
     """Return a NumPy array where there is NumPy, the list itself otherwise."""
     try:
         import numpy

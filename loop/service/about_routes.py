@@ -12,11 +12,11 @@ from ..config.loading import load_config, preset_names
 from ..errors import ConfigError
 from ..messages import Choices, Me, PresetMessage, PreviewMessage, Version
 from ..registry import ACQUISITIONS, FAMILIES, LATENT_MODELS, SURROGATES
+from .belief import preview
 from .desk import TheDesk
-from .drawing import preview
 from .metrics import exposition
 from .problems import ANSWERS, refuse
-from .reduced import checked_family, reduced_preset
+from .reduced import SECTIONS, checked_family, reduced_preset
 from .roles import Anyone, Viewer
 from .schema import reduced_schema
 from .sessions import COOKIE
@@ -113,6 +113,7 @@ async def presets(_: Viewer, desk: TheDesk) -> list[PresetMessage]:
                 continue  # its evaluator is not for requests here
             full = load_config(name).model_dump(mode="json")
             executor = {key: value for key, value in full["executor"].items() if key in ("name", "workers", "threads_per_worker", "batch")}
+            full = {key: full[key] for key in SECTIONS if key in full}
             shown = {**full, "evaluator": {**full["evaluator"], **reduced["evaluator"]}, "executor": executor}
             found.append(PresetMessage(name=name, description=full["description"], configuration=shown))
     return found

@@ -95,7 +95,7 @@ def prepare_root(root: Path) -> Path:
     return made
 
 
-def _beside(desk: Desk):  # type: ignore[no-untyped-def]  # noqa: ANN202 - what FastAPI calls a lifespan has no name to import
+def _beside(desk: Desk):  # type: ignore[no-untyped-def]
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async def make_themes() -> bytes:
@@ -118,7 +118,7 @@ def _beside(desk: Desk):  # type: ignore[no-untyped-def]  # noqa: ANN202 - what 
     return lifespan
 
 
-def _pull_queues(desk: Desk):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _pull_queues(desk: Desk):  # type: ignore[no-untyped-def]
     def find(campaign: str) -> PullQueue | None:
         watch = desk.catalogue.watched().get(campaign)
         if watch is None:

@@ -304,4 +304,4 @@ async def _pause(closing: asyncio.Event, seconds: float) -> None:
 def _make_fork(source: Path, at_trial: int, target: Path, changes: list[str]) -> None:
     from ..fork import fork_campaign
 
-    fork_campaign(source, at_trial, target, changes)
+    fork_campaign(source, at_trial, changes, target)

@@ -89,20 +89,24 @@ class Gate:
             principal = self._principal(scope, headers, address)
             who = address if principal is None else f"{principal.name} ({principal.role}) at {address}"
             key = principal.token if principal is not None and principal.token else address
-            if not self._buckets.take(key):
-                raise HTTPException(429, "too many requests; wait a moment", {"Retry-After": "1"})
+            self._require_patience(key)
             scope.setdefault("state", {})["principal"] = principal
             scope["state"]["address"] = address
             await self.app(scope, self._limited(scope, headers, receive), guarded)
         except HTTPException as error:
             await problem(error.status_code, str(error.detail), error.headers)(scope, receive, guarded)
-        if status >= 400:  # noqa: PLR2004 - the first of the errors
+        if status >= 400:
             log.warning("%s %s from %s: %d", scope["method"], scope["path"][:200].encode("unicode_escape").decode(), who, status)
 
     def note_failed_login(self, address: str) -> None:
         """Remember a wrong token; too many from one address are refused for a while. Raises HTTPException."""
         if not self._failures.take(address):
             raise HTTPException(429, "too many wrong tokens from this address; wait a minute", {"Retry-After": "60"})
+
+    def _require_patience(self, key: str) -> None:
+        """Refuse those who ask too often."""
+        if not self._buckets.take(key):
+            raise HTTPException(429, "too many requests; wait a moment", {"Retry-After": "1"})
 
     def _require_host(self, headers: dict[bytes, str]) -> None:
         """Refuse names that are not this server's: a foreign page may have its own name point here (DNS rebinding)."""

@@ -22,7 +22,7 @@ def exposition(watches: Iterable[CampaignWatch], n_streams: int, now: float) -> 
         now: POSIX time in seconds.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector([watch for watch in watches if watch.history.configuration], n_streams, now))  # type: ignore[arg-type]
+    registry.register(_Collector([watch for watch in watches if watch.history.configuration], n_streams, now))
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 

@@ -28,6 +28,7 @@ CHOICES: dict[tuple[str, ...], Registry] = {
     ("optimizer", "acquisition"): ACQUISITIONS,
 }
 _EXECUTOR_KEYS = {"name", "workers", "threads_per_worker", "batch"}
+_TIMES = ("timeout", "retries")
 _EXECUTORS = ("local", "ray")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}\Z")
 _MAX_DEPTH = 6
@@ -119,18 +120,17 @@ def _evaluator(given: Any, settings: ServerSettings) -> dict[str, Any]:
     known = settings.evaluators.get(given["name"])
     if known is None:
         raise ConfigError(f"this server has no evaluator {given['name'][:80]!r}; it has {', '.join(settings.evaluators) or 'none'}")
-    unknown = sorted(set(given) - {"name", "parameters", "timeout"})
+    unknown = sorted(set(given) - {"name", "parameters", *_TIMES})
     if unknown:
-        raise ConfigError(f"evaluator: unknown key {unknown[0]!r}; known are name, parameters, timeout")
+        raise ConfigError(f"evaluator: unknown key {unknown[0]!r}; known are name, parameters, timeout, retries")
     wanted = given.get("parameters") or {}
     if not isinstance(wanted, Mapping):
         raise ConfigError("evaluator.parameters must be a mapping of names to values")
-    _require_adjustable(given["name"], known, [*wanted, *(["timeout"] if given.get("timeout") is not None else [])])
+    _require_adjustable(given["name"], known, [*wanted, *(key for key in _TIMES if given.get(key) is not None)])
     _require_plain(wanted, "evaluator.parameters")
     full = known.evaluator.model_dump(mode="json")
     full["parameters"] = {**full["parameters"], **wanted}
-    if given.get("timeout") is not None:
-        full["timeout"] = given["timeout"]
+    full |= {key: given[key] for key in _TIMES if given.get(key) is not None}
     return full
 
 

@@ -111,7 +111,8 @@ class _Punctual(H11Protocol):
         self.loop.call_later(self.head_seconds, self._give_up)
 
     def _give_up(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        has_said_nothing: bool = getattr(self, "cycle", None) is None  # uvicorn's annotation knows no None
+        if has_said_nothing and not self.transport.is_closing():
             log.warning("a connection from %s said nothing for %g s", self.client[0] if self.client else "?", self.head_seconds)
             self.transport.close()
 

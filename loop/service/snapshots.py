@@ -16,7 +16,7 @@ from ..numbers import finite_list
 from ..records import FloatArray, Signal, TrialState
 from ..safety import Envelope
 from ..store.history import History
-from .drawing import Snapshot
+from .belief import Snapshot
 from .watch import CampaignWatch
 
 MOST_TRIALS = 1_500
@@ -39,7 +39,7 @@ class Snapshots:
         if version is not None:
             key = (history.identity, version)
             if key not in self._models:
-                if len(self._models) > 16:  # noqa: PLR2004 - a few MB each
+                if len(self._models) > 16:
                     self._models.clear()
                 self._models[key] = await asyncio.to_thread(watch.store.model, version)
             weights, encoded, curve = self._models[key]

@@ -35,6 +35,7 @@ class Studio:
         self._pool: ProcessPoolExecutor | None = None
         self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
         self._making: dict[Hashable, asyncio.Future[bytes]] = {}
+        self._n_running = 0
 
     async def run(self, function: Callable[..., Made], *arguments: Any, patience: float = _PATIENCE) -> Made:
         """Return what a function returns that runs in the studio.
@@ -43,6 +44,7 @@ class Studio:
             HTTPException: the studio died, or took too long.
         """
         pool = self._start()
+        self._n_running += 1
         try:
             async with asyncio.timeout(patience):
                 return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
@@ -52,6 +54,8 @@ class Studio:
         except BrokenExecutor as error:
             self._replace(pool)
             raise HTTPException(503, "the process that makes figures has died; it is started anew, try again") from error
+        finally:
+            self._n_running -= 1
 
     async def kept(self, key: Hashable, make: Callable[[], Any]) -> bytes:
         """Return what was made under a key, or make it; those who ask meanwhile wait for the same.
@@ -70,9 +74,13 @@ class Studio:
         return await asyncio.shield(self._making[key])
 
     def close(self) -> None:
-        """End the process."""
-        if self._pool is not None:
-            self._replace(self._pool)
+        """End the process, in peace where it is idle."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        if self._n_running:
+            _kill(pool)
+        pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -83,8 +91,7 @@ class Studio:
         if self._pool is not pool:
             return
         self._pool = None
-        for process in list((getattr(pool, "_processes", None) or {}).values()):
-            process.kill()  # it may be deep in a computation that looks at nothing else
+        _kill(pool)
         pool.shutdown(wait=False, cancel_futures=True)
 
     def _keep(self, key: Hashable, done: "asyncio.Future[bytes]") -> None:
@@ -96,6 +103,11 @@ class Studio:
         while size > _KEPT_BYTES and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
             size -= len(oldest)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    for process in list((getattr(pool, "_processes", None) or {}).values()):
+        process.kill()  # it may be deep in a computation that looks at nothing else
 
 
 def _settle_in(server: int) -> None:

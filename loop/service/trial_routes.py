@@ -13,8 +13,8 @@ from ..numbers import finite_list
 from ..records import Trial, TrialState
 from ..store.inbox import Command
 from .actions import carry_out
+from .belief import decode
 from .desk import Campaign, Desk, Number, TheDesk
-from .drawing import decode
 from .problems import ANSWERS, refuse
 from .roles import Operator, Viewer
 from .views import array_names, event_message, thinned_values, trial_json, trial_message

@@ -307,11 +307,10 @@ class CampaignWatch:
                 self.seconds_measured += trial.seconds
                 self.n_measured += 1
         best = history.incumbent
+        is_counted = trial.state is TrialState.COMPLETED and event.kind in ("completed", "accepted", "resolved")
         if best is None:
             del self._best_values[:]
-        elif trial.state is TrialState.COMPLETED and event.kind in ("completed", "accepted", "resolved"):
-            self._best_values.append(best.objective)
-        elif before is not None and before.trial != best.trial:
+        elif is_counted or before is None or before.trial != best.trial:
             self._best_values.append(best.objective)
 
     def _fail(self, error: Exception) -> None:

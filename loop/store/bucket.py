@@ -26,6 +26,7 @@ from .objects import Data
 
 _READERS = 16
 """Objects that are fetched at the same time: a journal of thousands of events is thousands of requests."""
+_ATTEMPTS = 6
 _PATIENCE = timedelta(seconds=60)
 """How long a request is tried again while the storage does not answer; then the campaign stops."""
 
@@ -53,7 +54,7 @@ class BucketObjects:
         if endpoint:
             options["endpoint"] = endpoint
         try:
-            self._store = S3Store(bucket, prefix=prefix, retry_config={"max_retries": 6, "retry_timeout": _PATIENCE}, **options)
+            self._store = S3Store(bucket, prefix=prefix, retry_config={"max_retries": _ATTEMPTS, "retry_timeout": _PATIENCE}, **options)
         except BaseError as error:
             raise StoreError(f"cannot use {url}: {_sentence(error)}") from error
 

@@ -74,7 +74,7 @@ class CampaignStore(StoreReader):
         require_free(objects)
         objects.is_durable |= _is_durable(configuration)
         mark = {"latentloop": {"format": FORMAT, "version": FORMAT_VERSION, "name": configuration["name"]}}
-        created = {"configuration": dict(configuration), "environment": dict(environment)}
+        created = {"configuration": dict(configuration), "environment": dict(environment), "times": array_digest(like.times)}
         taken: list[Lock] = []
 
         def lock(building: Path) -> None:  # before anyone can see it: a campaign under way is never seen without driver

@@ -27,6 +27,8 @@ class Evidence:
     def __init__(self) -> None:
         self.payloads: dict[int, dict[str, str]] = {}
         """Digest of each array of a trial, by the trial's number and the array's name."""
+        self.times: str | None = None
+        """Digest of the times of a trajectory's steps."""
         self.manifest: str | None = None
         """Hash of the manifest of the last session; None while one is open, or where it left none."""
         self.n_at_end: int | None = None
@@ -42,6 +44,8 @@ class Evidence:
         if "payload" in data:
             self.payloads.setdefault(data["trial"], {}).update(data["payload"])
         match event.kind:
+            case "created":
+                self.times = data.get("times")
             case "started":
                 self.manifest = self.n_at_end = None
             case "ended":

@@ -1,6 +1,7 @@
 """Zarr groups that are not campaigns: a user's trajectories, a ground truth."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,37 @@ def write_ground_truth(
         group.create_array("objective", data=objective, dimension_names=names)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredGrid:
+    """An objective over a latent grid."""
+
+    axes: tuple[FloatArray, ...]
+    """The grid's coordinates along each latent dimension."""
+    objective: FloatArray
+    """Shape (len(axes[0]), len(axes[1]), ...); NaN where a measurement failed."""
+    configuration: Mapping[str, Any]
+    """Of the campaign that it belongs to."""
+
+
+def read_ground_truth(path: str | Path) -> MeasuredGrid:
+    """Return what `write_ground_truth` has written.
+
+    Raises:
+        StoreError: it is no such group.
+    """
+    try:
+        group: Any = zarr.open_group(path, mode="r")
+        array = group["objective"]
+        names = array.metadata.dimension_names
+        axes = tuple(np.asarray(group[name][:], dtype=np.float64) for name in names)
+        configuration = group.attrs["configuration"]
+        if not isinstance(configuration, Mapping):
+            raise TypeError("its attribute `configuration` is no mapping")  # noqa: TRY301
+        return MeasuredGrid(axes, np.asarray(array[...], dtype=np.float64), dict(configuration))
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path} is not a ground truth (latentloop ground-truth CONFIG -o FILE.zarr writes one): {error}") from error
 
 
 def append_arrays(path: Path, parts: Iterable[Mapping[str, FloatArray]], attributes: dict[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class History:
     """Measurements from before the campaign that it started from; empty for none. `standing_of` reads them."""
     last_session: str = ""
     """How the last session ended: finished, interrupted, paused or failed; ``open`` while none has said so; empty before the first."""
+    forked_at: int = 0
+    """Number of the first trial that is this campaign's own; the others are those of the campaign that it was forked from."""
     epoch: int = 0
     """Number of sessions so far, the open one included."""
     workers: list[Mapping[str, Any]] = field(default_factory=list)
@@ -87,6 +89,7 @@ class History:
             case "created":
                 self.configuration, self.environment, self.created_at = data["configuration"], data["environment"], event.time
                 self.budget = data["configuration"]["budget"]["trials"]
+                self.forked_at = data.get("parent", {}).get("at_trial", 0)
             case "started":
                 self.last_session, self.budget, self._since = "open", data["budget"], event.time
                 self.epoch += 1

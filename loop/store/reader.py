@@ -102,7 +102,8 @@ class StoreReader:
     def trajectories(self) -> TrajectorySet | None:
         """Return the kept training trajectories, or None where a family draws them anew."""
         with self._reading("training trajectories") as root:
-            if not self._history.models or "trajectories" not in root:
+            is_kept = self._history.configuration["trajectories"].get("file") is not None
+            if not self._history.models or not (is_kept or "trajectories" in root):
                 return None
             group = root["trajectories"]
             attributes = group.attrs
@@ -121,7 +122,10 @@ class StoreReader:
     def times(self) -> FloatArray:
         """Return the time of each step of a trajectory, shape (T,)."""
         with self._reading("times") as root:
-            return np.asarray(root["trials/time"][:], dtype=np.float64)
+            found = np.asarray(root["trials/time"][:], dtype=np.float64)
+        if self.evidence.times not in (None, array_digest(found)):
+            raise StoreError(f"trials/time in {self.path} is damaged: it does not match the journal's digest; copy it back from a backup")
+        return found
 
     def signal(self) -> Signal:
         """Return what the trajectories' numbers mean."""

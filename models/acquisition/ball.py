@@ -47,7 +47,8 @@ class Ball(Box):
         v = 2.0 * u - 1.0
         longest, length = np.abs(v).max(axis=1, keepdims=True), np.linalg.norm(v, axis=1, keepdims=True)
         w = v * np.divide(longest, length, out=np.ones_like(length), where=length > 0)
-        return np.clip(self.centre + w * self.edge / 2.0, self.bounds[:, 0], self.bounds[:, 1])
+        points: Array = np.clip(self.centre + w * self.edge / 2.0, self.bounds[:, 0], self.bounds[:, 1])
+        return points
 
     def pull_back(self, u: Array, gradient: Array) -> Array:
         """Gradients (n, d) by the coordinates of the unit cube at u (n, d), from those by the coordinates of the points."""

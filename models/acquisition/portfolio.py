@@ -1,15 +1,21 @@
-"""Two rules in turns: exploration of the whole box, and search close to the incumbent with a model of its own.
+"""Exploitation and exploration in turns, each by the rule that was measured to be the best for the kind of surrogate.
 
-    odd turns    log EI of a Gaussian process learned from the k observations nearest to the incumbent, in the box that they span around it,
-    even turns   mean + sqrt(beta_t) sigma of the surrogate, with Kandasamy's weight, outside of that box once it is small.
+    odd turns    exploit: log EI. In a box and with a plain Gaussian process its model is learned from the k observations nearest to the
+                 incumbent, in the box that they span around it,
+    even turns   explore: the maximum of a function drawn from the posterior (Thompson); for a plain Gaussian process of a box
+                 mean + sqrt(beta_t) sigma with Kandasamy's weight, outside of the local box once that is small.
 
-One process with one set of length scales has to serve smooth plains and narrow peaks: fitted to the plains it stays away from the peak
+A plain process with one set of length scales has to serve smooth plains and narrow peaks: fitted to the plains it stays away from the peak
 it has found, fitted to the peak it knows nothing of the plains. The local model shrinks with its observations and follows the objective
-down to any scale, and the global rule never gathers at the incumbent. A local turn whose expected improvement has become negligible is
-given to exploration, so that it resumes once the incumbent's neighbourhood is known. Whose turn it is follows from the number of points.
+down to any scale, and the global rule never gathers at the incumbent. A process of decoded trajectories needs no local model; what it
+lacks early is doubt, which a random draw brings in where an upper bound wastes evaluations on the whole border of a wide box.
+
+No measurement is spent where nothing is left to learn: a turn whose expected improvement is negligible is given to exploration, and where
+exploration would go to a place that is already known, the place known least is measured instead. Whose turn it is follows from the number
+of points.
 
 Sources: Eriksson, Pearce, Gardner, Turner and Poloczek 2019 (local models), 10.48550/arXiv.1910.01739; Hoffman, Brochu and de Freitas 2011
-(portfolios), 10.48550/arXiv.1009.5419; Kandasamy, Schneider and Poczos 2015, 10.48550/arXiv.1503.01673.
+(portfolios), 10.48550/arXiv.1009.5419; Kandasamy, Schneider and Poczos 2015, 10.48550/arXiv.1503.01673; Thompson 1933.
 """
 
 import math
@@ -22,11 +28,13 @@ from numpy.typing import NDArray
 from ..errors import NotFittedError, ParameterError
 from ..surrogates.base import Array, Surrogate
 from ..surrogates.gaussian_process import GaussianProcess
-from .base import Acquisition
+from .base import Acquisition, ScoredAcquisition
 from .domains import Box, Domain
 from .log_ei import LogEI
-from .maximization import Choice, best_in_box
+from .max_variance import MaxVariance
+from .maximization import Choice, best_candidate, best_in_box
 from .scores import Score
+from .thompson import Thompson
 from .ucb_schedule import UCBSchedule
 
 NEAREST: Final = (5, 5)
@@ -35,15 +43,15 @@ NARROWEST: Final = 1e-5
 """Smallest half-width of the local box, as a share of the whole one."""
 SMALL: Final = 0.2
 """A local box with no edge longer than this share of the whole one's is left to the local turns."""
+KNOWN: Final = 1e-3
+"""A standard deviation below this share of the range of the values: exploration has nothing to find there."""
 
 
 class Portfolio(Acquisition):
-    """Scheduled upper confidence bound and local log expected improvement in turns.
-
-    Over fixed candidates, or with a surrogate that makes no local model, it is the former alone.
+    """Log expected improvement, and Thompson sampling or a scheduled upper confidence bound, in turns.
 
     Args:
-        negligible: Expected improvement, as a share of the range of the values, below which a local turn is given up.
+        negligible: Expected improvement, as a share of the range of the values, below which a turn of exploitation is given up.
     """
 
     name: ClassVar[str] = "portfolio"
@@ -52,8 +60,10 @@ class Portfolio(Acquisition):
         if not 0 <= negligible < 1:
             raise ParameterError(f"negligible is {negligible}; give a share from 0 to below 1")
         self.negligible = negligible
-        self._explore = UCBSchedule("kandasamy")
         self._exploit = LogEI()
+        self._draw = Thompson()
+        self._bound = UCBSchedule("kandasamy")
+        self._least_known = MaxVariance()
 
     def next_point(
         self, surrogate: Surrogate | None, domain: Domain, taken: Array, best_first: Array, generator: np.random.Generator
@@ -61,19 +71,43 @@ class Portfolio(Acquisition):
         """See `Acquisition.next_point`."""
         if surrogate is None:
             raise NotFittedError(f"acquisition {self.name!r} needs a surrogate with observations; measure initial points first")
-        if not (len(best_first) and type(domain) is Box and isinstance(surrogate, GaussianProcess)):
-            return self._explore.next_point(surrogate, domain, taken, best_first, generator)
-        rows, around = _neighbourhood(surrogate.points, domain, best_first[0])
+        if len(best_first) == 0:
+            return self._draw.next_point(surrogate, domain, taken, best_first, generator)
+        spread = float(np.ptp(surrogate.posterior(best_first).mean))
+        around: Box | None = None
+        model, where = surrogate, domain
+        # Only of a whole box is a smaller one around the incumbent a part.
+        if type(domain) is Box and isinstance(surrogate, GaussianProcess):
+            rows, around = _neighbourhood(surrogate.points, domain, best_first[0])
         if len(taken) % 2:
-            local = surrogate.restricted(around.bounds, rows)
-            choice = self._exploit.next_point(local, around, taken, best_first, generator)
-            spread = float(np.ptp(surrogate.posterior(surrogate.points).mean))
+            if around is not None and isinstance(surrogate, GaussianProcess):
+                model, where = surrogate.restricted(around.bounds, rows), around
+            choice = self._exploit.next_point(model, where, taken, best_first, generator)
             if choice.value > math.log(max(self.negligible * spread, np.finfo(np.float64).tiny)):
                 return choice
-        score: Score = self._explore.score(surrogate, taken, generator)
-        if (around.edge <= SMALL * domain.edge).all():
-            score = OutsideScore(score, around)
-        return best_in_box(score, domain, taken, best_first, generator)
+        rule = self._draw if around is None else self._bound
+        choice = _best(rule, surrogate, domain, around, taken, best_first, generator)
+        if math.sqrt(float(surrogate.posterior(choice.point[None]).variance[0])) > KNOWN * spread:
+            return choice
+        return _best(self._least_known, surrogate, domain, around, taken, best_first, generator)
+
+
+def _best(
+    rule: ScoredAcquisition,
+    surrogate: Surrogate,
+    domain: Domain,
+    around: Box | None,
+    taken: Array,
+    best_first: Array,
+    generator: np.random.Generator,
+) -> Choice:
+    """The point of highest value by a rule, outside of the local box once that is small."""
+    score: Score = rule.score(surrogate, taken, generator)
+    if not isinstance(domain, Box):
+        return best_candidate(score, domain, taken)
+    if around is not None and (around.edge <= SMALL * domain.edge).all():
+        score = OutsideScore(score, around)
+    return best_in_box(score, domain, taken, best_first, generator)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from ..errors import NotFittedError, ParameterError
 from .base import Array
 from .deep_kernel_training import DeepKernelPlan, HeldOut, shares, train_deep_kernels
 from .feature_posterior import FeaturePosterior, leave_one_out
+from .gaussian_process import last_refit
 from .input_layer import Features, Inputs, Layer, check_inputs, chosen_layer
 from .kernels import KERNELS, squared_distances
 from .layered import LayeredSurrogate
@@ -62,6 +63,12 @@ class DeepKernelReport:
     """Share of held-out values inside the deep kernel's 95 % intervals; NaN when none was trained."""
     steps: tuple[int, ...]
     """The step of Adam at which each member was stopped; 0 is the plain Gaussian process."""
+
+
+ALWAYS_UNTIL: Final = 20
+"""Up to so many observations each new one is trained on; training takes seconds."""
+REFIT_SHARE: Final = 10
+"""After that, each tenth part."""
 
 
 class DeepKernelSurrogate(LayeredSurrogate):
@@ -119,6 +126,9 @@ class DeepKernelSurrogate(LayeredSurrogate):
         if self._report is None:
             raise NotFittedError("this deep kernel has no observations; call fit(x, y)")
         return self._report
+
+    def _scheduled(self, n: int) -> int:
+        return last_refit(n, ALWAYS_UNTIL, REFIT_SHARE)
 
     def _learn(self, x: Array, y: Array, noise: Array | None) -> tuple[Layer, Mixture]:
         layer = chosen_layer(self.inputs, self.bounds, x, self.features, self.n_channels)

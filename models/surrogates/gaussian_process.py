@@ -24,17 +24,16 @@ from scipy.linalg import cho_solve
 from scipy.linalg.blas import dtrmm
 from scipy.linalg.lapack import dtrtri
 
-from ..errors import DomainError, NonFiniteError, NotFittedError, ObservationError, ParameterError
+from ..errors import NotFittedError, ObservationError, ParameterError
 from .base import Array, Posterior, PosteriorGradient, ValueAndGradient
 from .kernels import KERNELS, KernelName, squared_distances
 from .marginal_likelihood import FIXED_NOISE_FLOOR, Hyperparameters, factorize, most_probable
 from .paths import posterior_path
+from .standardization import Standardization, checked_box, checked_column, checked_noise, checked_points, checked_values, known_variances
 
 if TYPE_CHECKING:
     from botorch.models import SingleTaskGP
 
-LARGEST_VALUE: Final = 1e140
-"""Larger values cannot be squared with digits to spare."""
 VARIANCE_FLOOR: Final = 1e-12
 """Smallest posterior variance, as a share of the prior's: the difference of two nearly equal numbers has no smaller digits."""
 CHUNK: Final = 256
@@ -60,15 +59,11 @@ class GaussianProcess:
     """
 
     def __init__(self, bounds: ArrayLike, noise: float | None = None, kernel: KernelName = "matern52") -> None:
-        box = np.array(bounds, dtype=np.float64)
-        if box.ndim != 2 or box.shape[1] != 2 or len(box) == 0 or not np.isfinite(box).all() or not (box[:, 1] > box[:, 0]).all():
-            raise DomainError(f"bounds of a Gaussian process must be finite rows [low, high] with low < high, got {box.tolist()}")
-        if noise is not None and not 0 <= noise < np.inf:
-            raise ParameterError(f"noise is {noise}; it is a variance: give a number of at least 0, or None to infer it")
+        box = checked_box(bounds)
         if kernel not in KERNELS:
             raise ParameterError(f"unknown kernel {kernel!r}; known are {', '.join(KERNELS)}")
         self.bounds: Array = box
-        self.noise = noise
+        self.noise = checked_noise(noise)
         self.kernel: KernelName = kernel
         self._low, self._edge = box[:, 0], box[:, 1] - box[:, 0]
         self._fitted: Hyperparameters | None = None
@@ -91,18 +86,15 @@ class GaussianProcess:
             ObservationError: The shapes do not fit together, a variance is negative, or a value is too large to be squared.
             NonFiniteError: NaN or infinity among them.
         """
-        points, values = self._checked_points(x), _column(y, "values")
-        if len(points) == 0 or len(points) != len(values):
-            raise ObservationError(f"{len(points)} points and {len(values)} values; give as many values as points, at least one")
-        if np.abs(values).max() > LARGEST_VALUE:
-            raise ObservationError(f"a value of {np.abs(values).max():.3g} cannot be learned from; quarantine it, or rescale the objective")
-        known = self._known = self._known_noise(len(values), y_var)
+        points = self._checked_points(x)
+        values = checked_values(y, len(points))
+        known = self._known = known_variances(len(values), self.noise, y_var)
         n_learned = last_refit(len(values))
         self._learn(points[:n_learned], values[:n_learned], None if known is None else known[:n_learned])
         learned = self._learned()
         self._u = (points - self._low) / self._edge
-        self._y = (values - self._centre) / self._unit
-        noise = np.full(len(values), learned.noise[0]) if known is None else self._standardized(known)
+        self._y = self._units.apply(values)
+        noise = np.full(len(values), learned.noise[0]) if known is None else self._units.variances(known, FIXED_NOISE_FLOOR)
         self._factorize(noise)
 
     def condition(self, x: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -112,17 +104,17 @@ class GaussianProcess:
         if y is None:
             values = self.posterior(points).mean
         else:
-            values = _column(y, "values")
+            values = checked_column(y, "values")
             if len(values) != len(points):
                 raise ObservationError(f"{len(points)} points and {len(values)} values; give as many values as points")
         grown = copy(self)
         new = (points - self._low) / self._edge
         grown._u = np.vstack([self._u, new])
-        grown._y = np.concatenate([self._y, (values - self._centre) / self._unit])
+        grown._y = np.concatenate([self._y, self._units.apply(values)])
         noise = np.full(len(points), np.median(learned.noise))
         grown._fitted = replace(learned, noise=np.concatenate([learned.noise, noise]))
         if self._known is not None:
-            grown._known = np.concatenate([self._known, noise * self._unit**2])
+            grown._known = np.concatenate([self._known, noise * self._units.unit**2])
         # Only the new rows of the factor and of its inverse are computed: p n^2 operations instead of n^3.
         kernel = KERNELS[self.kernel]
         border = dtrmm(1.0, self._inverse, kernel.matrix(new, self._u, learned.lengthscale).T, lower=1).T
@@ -147,7 +139,7 @@ class GaussianProcess:
         chosen = np.asarray(rows, dtype=np.int64)
         local = type(self)(bounds, self.noise, self.kernel)
         known = None if self._known is None else self._known[chosen]
-        local.fit(self._low + self._u[chosen] * self._edge, self._centre + self._unit * self._y[chosen], known)
+        local.fit(self._low + self._u[chosen] * self._edge, self._units.centre + self._units.unit * self._y[chosen], known)
         return local
 
     def to_unit(self, x: ArrayLike) -> Array:
@@ -170,7 +162,7 @@ class GaussianProcess:
     @property
     def noise_variance(self) -> float:
         """Variance of a typical observation's noise, in squared units of y."""
-        return float(np.median(self._learned().noise)) * self._unit**2
+        return float(np.median(self._learned().noise)) * self._units.unit**2
 
     @property
     def hyperparameters(self) -> Hyperparameters:
@@ -195,7 +187,7 @@ class GaussianProcess:
             half = dtrmm(1.0, self._inverse, cross.T, lower=1, overwrite_b=1)
             variance[rows] = np.einsum("ij,ij->j", half, half)
         variance = np.maximum(1.0 - variance, VARIANCE_FLOOR)
-        return Posterior(self._centre + self._unit * (learned.mean + mean), self._unit**2 * learned.scale * variance)
+        return Posterior(self._units.centre + self._units.unit * (learned.mean + mean), self._units.unit**2 * learned.scale * variance)
 
     def posterior_gradient(self, x: ArrayLike) -> PosteriorGradient:
         """Mean and variance of f at points (m, d), with their gradients; errors as `posterior`."""
@@ -211,12 +203,12 @@ class GaussianProcess:
         mean_gradient = 2.0 * (scaled * by_mean.sum(axis=1, keepdims=True) - by_mean @ known)
         variance_gradient = -4.0 * (scaled * by_variance.sum(axis=1, keepdims=True) - by_variance @ known)
         variance_gradient[variance < VARIANCE_FLOOR] = 0.0
-        to_box = self._unit / (self._edge * learned.lengthscale)
+        to_box = self._units.unit / (self._edge * learned.lengthscale)
         return PosteriorGradient(
-            self._centre + self._unit * (learned.mean + cross @ self._weights),
-            self._unit**2 * learned.scale * np.maximum(variance, VARIANCE_FLOOR),
+            self._units.centre + self._units.unit * (learned.mean + cross @ self._weights),
+            self._units.unit**2 * learned.scale * np.maximum(variance, VARIANCE_FLOOR),
             mean_gradient * to_box,
-            variance_gradient * to_box * self._unit * learned.scale,
+            variance_gradient * to_box * self._units.unit * learned.scale,
         )
 
     def draw_path(self, generator: np.random.Generator, n_features: int = 1024) -> ValueAndGradient:
@@ -226,7 +218,7 @@ class GaussianProcess:
 
         def in_the_box(x: Array) -> tuple[Array, Array]:
             value, gradient = path((self._checked_points(x) - self._low) / self._edge)
-            return self._centre + self._unit * value, gradient * (self._unit / self._edge)
+            return self._units.centre + self._units.unit * value, gradient * (self._units.unit / self._edge)
 
         return in_the_box
 
@@ -275,10 +267,10 @@ class GaussianProcess:
         asked = (points, values, known)
         if self._lesson is not None and all(_same(one, other) for one, other in zip(self._lesson, asked, strict=True)):
             return
-        self._centre, self._unit = _location_and_scale(values)
-        noise = None if known is None else self._standardized(known)
+        self._units = Standardization.of(values)
+        noise = None if known is None else self._units.variances(known, FIXED_NOISE_FLOOR)
         u = (points - self._low) / self._edge
-        self._fitted = most_probable(KERNELS[self.kernel], u, (values - self._centre) / self._unit, noise)
+        self._fitted = most_probable(KERNELS[self.kernel], u, self._units.apply(values), noise)
         self._lesson = asked
 
     def _factorize(self, noise: Array) -> None:
@@ -290,35 +282,23 @@ class GaussianProcess:
         self._fitted = replace(learned, mean=float(ones @ self._y / ones.sum()), noise=noise)
         self._weights: Array = cho_solve((self._factor, True), self._y - self._fitted.mean, check_finite=False)
 
-    def _known_noise(self, n: int, y_var: ArrayLike | None) -> Array | None:
-        """Noise variances (n,) of the values, or None where they are to be inferred."""
-        if y_var is None:
-            return None if self.noise is None else np.full(n, self.noise)
-        given = _column(y_var, "variances")
-        if len(given) != n or (given < 0).any():
-            raise ObservationError(f"y_var needs {n} variances of at least 0, got {len(given)} with smallest {given.min(initial=0):g}")
-        return given
-
-    def _standardized(self, variances: Array) -> Array:
-        """Noise variances of standardized values; divided twice, because the square of a tiny unit would underflow."""
-        return np.clip(variances / self._unit / self._unit, FIXED_NOISE_FLOOR, 1.0 / FIXED_NOISE_FLOOR)
-
     def _checked_points(self, x: ArrayLike) -> Array:
-        points = np.asarray(x, dtype=np.float64)
-        if points.ndim != 2 or points.shape[1] != len(self.bounds):
-            raise ObservationError(f"points have shape {points.shape}, the Gaussian process needs (n, {len(self.bounds)})")
-        if not np.isfinite(points).all():
-            raise NonFiniteError(f"points hold NaN or infinity, first in row {int(np.argwhere(~np.isfinite(points))[0][0])}")
-        return points
+        return checked_points(x, len(self.bounds))
 
 
-def last_refit(n: int) -> int:
-    """How many of n observations, the first ones, hyperparameters are learned from: the largest number of a fixed schedule up to n."""
-    if n <= ALWAYS_UNTIL:
+def last_refit(n: int, always_until: int = ALWAYS_UNTIL, share: int = REFIT_SHARE) -> int:
+    """How many of n observations, the first ones, hyperparameters are learned from: the largest number of a fixed schedule up to n.
+
+    Args:
+        n: Observations.
+        always_until: Up to so many, each new one is learned from.
+        share: After that, each so-manieth part.
+    """
+    if n <= always_until:
         return n
-    scheduled = ALWAYS_UNTIL
-    while scheduled + scheduled // REFIT_SHARE <= n:
-        scheduled += scheduled // REFIT_SHARE
+    scheduled = always_until
+    while scheduled + scheduled // share <= n:
+        scheduled += scheduled // share
     return scheduled
 
 
@@ -326,28 +306,3 @@ def _same(one: Array | None, other: Array | None) -> bool:
     if one is None or other is None:
         return one is other
     return np.array_equal(one, other)
-
-
-def _column(values: ArrayLike, what: str) -> Array:
-    """Values (n,) or (n, 1) as (n,), finite."""
-    array: Any = np.asarray(values, dtype=np.float64)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise ObservationError(f"{what} have shape {array.shape}; give (n,) or (n, 1)")
-    if not np.isfinite(array).all():
-        raise NonFiniteError(f"{what} hold NaN or infinity, first at {int(np.argwhere(~np.isfinite(array))[0][0])}; leave those out")
-    column: Array = array
-    return column
-
-
-def _location_and_scale(values: Array) -> tuple[float, float]:
-    """Mean and standard deviation, safe for one value, equal values, and any magnitude."""
-    size = float(np.abs(values).max())
-    if size < 1.0 / LARGEST_VALUE:
-        return float(values.mean()), 1.0  # all zero, for every purpose
-    relative = values / size  # so that no square over- or underflows
-    spread = float(relative.std(ddof=1)) if len(values) > 1 else 0.0
-    # A spread within rounding of the values is no spread: blowing it up would turn rounding errors into an objective.
-    unit = spread * size if spread > len(values) * np.finfo(np.float64).eps else size
-    return float(relative.mean()) * size, unit

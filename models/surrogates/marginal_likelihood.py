@@ -93,9 +93,9 @@ def most_probable(kernel: Kernel, u: Array, y: Array, noise: Array | None) -> Hy
         lowest = min(value for value, _ in ends)
         likely = [index for index, (value, _) in enumerate(ends) if value <= lowest + CLEAR]
         explanations = [explanations[index] for index in likely]
-        ends = [
-            _climb(kernel, u[whole], y[whole], _rows(known, whole), ends[index][1]) for index, known in zip(likely, explanations, strict=True)
-        ]
+        starts = [ends[index][1] for index in likely]
+        pairs = zip(explanations, starts, strict=True)
+        ends = [_climb(kernel, u[whole], y[whole], _rows(known, whole), start) for known, start in pairs]
     best = int(np.argmin([value for value, _ in ends]))
     theta, known = ends[best][1], explanations[best]
     lengthscale, scale = np.exp(theta[:d]), math.exp(theta[d])

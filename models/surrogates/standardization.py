@@ -46,22 +46,29 @@ class Standardization:
         standardized: Array = (values - self.centre) / self.unit
         return standardized
 
-    def known_noise(self, n: int, noise: float | None, y_var: ArrayLike | None) -> Array | None:
-        """Noise variances (n,) of standardized values: those per point where given, else the common one, else None (to be inferred).
-
-        Raises:
-            ObservationError: `y_var` has another length, or holds negative values.
-        """
-        if y_var is not None:
-            given = checked_column(y_var, "variances")
-            if len(given) != n or (given < 0).any():
-                raise ObservationError(f"y_var needs {n} variances of at least 0, got {len(given)} with smallest {given.min(initial=0):g}")
-        elif noise is not None:
-            given = np.full(n, noise)
-        else:
-            return None
+    def variances(self, given: Array, floor: float = NOISE_FLOOR) -> Array:
+        """Variances (n,) in squared units of y as those of standardized values, from `floor` to its inverse."""
         # Divided twice: the square of a tiny unit would underflow.
-        return np.clip(given / self.unit / self.unit, NOISE_FLOOR, 1.0 / NOISE_FLOOR)
+        return np.clip(given / self.unit / self.unit, floor, 1.0 / floor)
+
+    def known_noise(self, n: int, noise: float | None, y_var: ArrayLike | None) -> Array | None:
+        """Noise variances (n,) of standardized values; see `known_variances`."""
+        known = known_variances(n, noise, y_var)
+        return None if known is None else self.variances(known)
+
+
+def known_variances(n: int, noise: float | None, y_var: ArrayLike | None) -> Array | None:
+    """Noise variances (n,) of values: those per point where given, else the common one, else None (to be inferred).
+
+    Raises:
+        ObservationError: `y_var` has another length, or holds negative values.
+    """
+    if y_var is None:
+        return None if noise is None else np.full(n, noise)
+    given = checked_column(y_var, "variances")
+    if len(given) != n or (given < 0).any():
+        raise ObservationError(f"y_var needs {n} variances of at least 0, got {len(given)} with smallest {given.min(initial=0):g}")
+    return given
 
 
 def checked_box(bounds: ArrayLike) -> Array:

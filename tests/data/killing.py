@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,23 +143,22 @@ def session(scene, store, log, plan):
         os._exit(code)
 
 
-def await_end(process, seconds, chooser, scene):
-    """Wait for a session; after some seconds kill it, or what else the chooser says. Return exit code (negative for a signal)."""
+def await_end(process, scene, log, seconds=None, chooser=None):
+    """Wait for a session; after some seconds kill what the chooser says. Return the exit code (negative for a signal) and the victim."""
+    victim = None
     end = time.monotonic() + _PATIENCE
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
         found, status = os.waitpid(process, os.WNOHANG)
         if found:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), victim
         now = time.monotonic()
         if deadline is not None and now > deadline:
-            deadline = None
-            victim = chooser(process)
-            if victim:
-                try:
+            victim = chooser(process, log)
+            if victim is not None:  # else it is not there yet
+                deadline = None
+                with suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
         if now > end:
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
@@ -207,20 +207,16 @@ def perish(scene, folder, plans, alone, tally, generator):
     folder.mkdir(parents=True)
     known, n_kills = {}, 0
     for plan in [*plans, ""]:
-        seconds = chooser = None
-        if plan.startswith("random"):
-            seconds, chooser, plan = generator.uniform(*_span(scene)), _victim(plan), ""
-            mark = "random"
-        else:
-            mark = plan.partition(":")[0]
-        before = _n_lines(log)
-        code = await_end(session(scene, store, log, plan), seconds, chooser, scene)
+        seconds, chooser, point = None, VICTIMS.get(plan), plan
+        if chooser is not None:
+            seconds, point = generator.uniform(*_span(scene)), ""
+        before = n_vanished(store)
+        code, victim = await_end(session(scene, store, log, point), scene, log, seconds, chooser)
         tally.sessions += 1
-        died = code == -signal.SIGKILL
-        if died or (plan.startswith(IN_WORKERS) and _n_lines(log) > before) or (chooser is not None and chooser is not _itself):
+        if code == -signal.SIGKILL or victim is not None or (plan.startswith(IN_WORKERS) and n_vanished(store) > before):
             n_kills += 1
-            tally.by_point[mark if chooser in (None, _itself) else chooser.__name__] += 1
-        if code not in (0, -signal.SIGKILL) and not (code == 3 and chooser):
+            tally.by_point[plan.partition(":")[0]] += 1
+        if code not in (0, -signal.SIGKILL):
             tally.complain(scene, f"a session after {plan!r} ended with {code}: {(folder / 'output').read_text()[-600:]}")
             return
         found = snapshot(store)
@@ -233,28 +229,34 @@ def perish(scene, folder, plans, alone, tally, generator):
     judge(scene, store, log, alone, tally, plans)
 
 
-def _itself(process):
+def _itself(process, log):
     return process
 
 
-def _worker(process):
-    return descendant(process, "executors.child") or descendant(process, "ray::")
+def _worker(process, log):
+    if not log.exists():
+        return None
+    return descendant(process, "executors.child") or descendant(process, "ray::_WorkerActor")
 
 
-def _raylet(process):
+def _raylet(process, log):
+    if not log.exists():  # a raylet that dies while Ray starts ends the whole process, before there is anything to lose
+        return None
     return descendant(process, "raylet/raylet")
 
 
-def _victim(plan):
-    return {"random": _itself, "random-worker": _worker, "random-raylet": _raylet}[plan]
+VICTIMS = {"random": _itself, "worker": _worker, "raylet": _raylet}
 
 
 def _span(scene):
     return (0.005, 0.3) if scene.executor == "local" else (2.0, 7.0)
 
 
-def _n_lines(log):
-    return len(log.read_text().splitlines()) if log.exists() else 0
+def n_vanished(store):
+    """Return how many measurements a store tells of whose worker vanished."""
+    if not store.exists():
+        return 0
+    return sum(event.kind in ("retried", "unknown") for event in CampaignStore.open(store).journal.read())
 
 
 def judge(scene, store, log, alone, tally, plans):
@@ -272,7 +274,9 @@ def judge(scene, store, log, alone, tally, plans):
         tally.fired_twice += sum(count - 1 for count in fired.values())
         for trial in completed:
             if fired[f"{history.identity}-{trial.number}"] != 1:
-                tally.complain(scene, f"trial {trial.number} is completed and was fired {fired[f'{history.identity}-{trial.number}']} times")
+                tally.complain(
+                    scene, f"trial {trial.number} is completed and was fired {fired[f'{history.identity}-{trial.number}']} times"
+                )
         if len(completed) + history.counts().get("unknown", 0) + history.counts().get("failed", 0) != TRIALS:
             tally.complain(scene, f"what is this: {history.counts()}")
     elif len(completed) != TRIALS:
@@ -302,8 +306,10 @@ def plans_for(scene, generator, wanted):
         size = generator.randint(2, 4)
         plans = [generator.choice(ONCE)] if generator.random() < 0.3 else []
         while len(plans) < size:
-            if scene.executor == "ray" and generator.random() < 0.5:
-                plans.append(generator.choice(["random", "random-worker", "random-raylet"]))
+            if scene.executor == "ray" and generator.random() < 0.6:
+                plans.append(generator.choice(["random", "worker", "worker", "raylet"]))
+            elif scene.timeout and generator.random() < 0.3:
+                plans.append("worker")
             elif queue:
                 point = queue.pop()
                 least = 2 if point in IN_WORKERS and (scene.timeout or scene.executor == "ray") else 1
@@ -331,7 +337,7 @@ def main():
     for scene in scenes:
         folder = asked.folder / f"{scene.name}-alone"
         folder.mkdir(parents=True)
-        code = await_end(session(scene, folder / "store", folder / "log", ""), None, None, scene)
+        code, _ = await_end(session(scene, folder / "store", folder / "log", ""), scene, folder / "log")
         assert code == 0, (folder / "output").read_text()
         alone[scene] = facts(CampaignStore.open(folder / "store").history)
         makers[scene] = plans_for(scene, generator, 10**9)

@@ -130,7 +130,7 @@ def test_a_preset_loads_and_survives_its_own_yaml(name, write):
 def test_the_presets_of_the_contract_are_there():
     assert {"ferrosim-curl", "quick"} <= set(preset_names())
     published = load_config("ferrosim-curl")
-    assert (published.trajectories.n, published.optimizer.n_initial, published.budget.trials) == (7500, 20, 120)
+    assert (published.trajectories.n, published.optimizer.n_initial, published.budget.trials) == (7500, None, 120)
     assert published.evaluator.parameters["amplitude"] == 150
     assert published.evaluator.parameters["hold_steps"] == 50
 

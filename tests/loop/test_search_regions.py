@@ -33,7 +33,7 @@ def facts(history):
 @pytest.mark.parametrize("surrogate", [None, "gp_pca"])
 def test_a_pool_campaign_measures_rows_of_the_pool_each_at_most_once(pool, tmp_path, surrogate):
     config = pool(surrogate=surrogate)
-    assert config.optimizer.surrogate.name == surrogate or "dkl"
+    assert config.optimizer.surrogate.name == (surrogate or "dkl")
     history = run_campaign(config, tmp_path / "x")
     store, rows = CampaignStore.open(tmp_path / "x"), load_trajectories(config).values
     numbers = [int(trial.z[0]) for trial in history.trials]
@@ -63,7 +63,7 @@ def test_a_pool_that_does_not_fit_is_refused(pool, mapping, tmp_path):
 
     with pytest.raises(ConfigError, match=r"'gp' sees only the numbers .* choose dkl"):
         run_campaign(pool(surrogate="gp"), tmp_path / "x")
-    with pytest.raises(ConfigError, match="budget.trials is 41, and the pool holds 40"):
+    with pytest.raises(ConfigError, match=r"budget.trials is 41, and the pool holds 40"):
         run_campaign(pool(trials=41), tmp_path / "x")
     for section, words in (
         ({"latent": {"margin": 0.1}}, "leave margin out"),

@@ -1,8 +1,14 @@
 """Whole campaigns by the real program."""
 
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -54,3 +60,77 @@ def campaign(tmp_path):
         return "campaign.yaml"
 
     return write
+
+
+CHROMIUM = shutil.which("chromium")
+BROWSER_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
+    " --disable-sync"
+)
+
+
+class Serving:
+    """`latentloop serve` on a root of its own; it can be killed and started again at the same port."""
+
+    def __init__(self, program, root, environment, *options):
+        self.program, self.root, self.environment, self.options = program, root, environment, options
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self):
+        command = [self.program, "serve", "--root", str(self.root), "--port", str(self.port), *self.options]
+        with (self.root / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/healthz", timeout=2):
+                    return self
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                assert self.process.poll() is None, (self.root / "server.log").read_text()
+                assert time.monotonic() < deadline, "the server did not start"
+                time.sleep(0.1)
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    """Return a function that serves a new root; ``evaluators`` of tests/data/laboratory.py are known there as slow and pictures."""
+    running = []
+
+    def serve(*options):
+        root = tmp_path_factory.mktemp("root")
+        evaluators = {name: {"evaluator": {"name": "python", "parameters": {"target": f"laboratory:{name}"}}} for name in ("slow", "pictures")}
+        evaluators["ferrosim"] = {"evaluator": {"name": "ferrosim"}, "adjustable": ["*"]}
+        (root / "server.yaml").write_text(yaml.safe_dump({"evaluators": evaluators}))
+        environment = {**os.environ, "PYTHONPATH": str(DATA), "OMP_NUM_THREADS": "1"}
+        program = str(Path(sys.executable).with_name("latentloop"))
+        running.append(Serving(program, root, environment, "--config", str(root / "server.yaml"), *options))
+        return running[-1].start()
+
+    yield serve
+    for server in running:
+        for campaign in server.root.glob("*/journal"):
+            subprocess.run([server.program, "stop", str(campaign.parent)], capture_output=True, check=False, timeout=60)
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Return Debian's chromium, driven by Playwright."""
+    if CHROMIUM is None:
+        assert os.environ.get("LATENTLOOP_REQUIRE_BROWSER") != "1", "chromium is required here and is missing"
+        pytest.skip("no chromium here; install Debian's package chromium to run the browser tests")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_FLAGS.split())
+        yield opened
+        opened.close()

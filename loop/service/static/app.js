@@ -12,14 +12,14 @@ const main = document.getElementById("main");
 let leave = () => {};
 let turn = 0;
 
-function route() {
+function route(view, isWanted) {
   const [page, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decoded);
-  if (page === "campaign" && rest[0]) return () => import("./campaign_view.js").then((view) => view.openCampaign(main, { name: rest[0], trial: rest[1] }));
-  if (page === "compare") return () => import("./compare_view.js").then((view) => view.openCompare(main, { names: rest.filter(Boolean) }));
-  if (page === "new") return () => import("./new_view.js").then((view) => view.openNew(main));
-  if (page === "") return () => import("./campaigns_view.js").then((view) => view.openCampaigns(main));
+  if (page === "campaign" && rest[0]) return () => import("./campaign_view.js").then((module) => module.openCampaign(view, { name: rest[0], trial: rest[1], isWanted }));
+  if (page === "compare") return () => import("./compare_view.js").then((module) => module.openCompare(view, { names: rest.filter(Boolean) }));
+  if (page === "new") return () => import("./new_view.js").then((module) => module.openNew(view));
+  if (page === "") return () => import("./campaigns_view.js").then((module) => module.openCampaigns(view));
   return async () => {
-    fill(main, h("h1", { tabindex: "-1" }, "There is no such page"), h("p", {}, h("a", { href: "#/" }, "All campaigns")));
+    fill(view, h("h1", { tabindex: "-1" }, "There is no such page"), h("p", {}, h("a", { href: "#/" }, "All campaigns")));
     return () => {};
   };
 }
@@ -39,8 +39,11 @@ async function show() {
   frame();
   if (whoami() === null) return logIn();
   main.setAttribute("aria-busy", "true");
+  // Every visit has an element of its own: one that comes too late fills what nobody sees any more.
+  const view = h("div", { class: "view" });
+  fill(main, view);
   try {
-    const close = await route()();
+    const close = await route(view, () => mine === turn)();
     if (mine === turn) leave = close;
     else close();
   } catch (error) {
@@ -53,12 +56,14 @@ async function show() {
 
 function trouble(error, mine) {
   const isLost = error.code === "offline";
-  fill(
-    main,
+  const view = h(
+    "div",
+    { class: "view" },
     h("h1", { tabindex: "-1" }, isLost ? "No connection" : "That did not work"),
     h("p", { role: "alert" }, error.message),
     h("p", { class: "row" }, button("Try again", show, { kind: "main" }), h("a", { href: "#/" }, "All campaigns")),
   );
+  fill(main, view);
   if (isLost) setTimeout(() => mine === turn && show(), 2000);
 }
 

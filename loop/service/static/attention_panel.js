@@ -1,5 +1,7 @@
 // What needs a person, before everything else: trials held for approval, trials nobody knows the fate of, readings nobody believes.
 
+import { wholeTrial } from "./campaign_head.js";
+import { LineChart } from "./chart.js";
 import { button, fill, h, panel } from "./element.js";
 import { number, some, vector } from "./format.js";
 import { trialActions } from "./trial_actions.js";
@@ -47,7 +49,17 @@ export class AttentionPanel {
         h("span", { class: "soft" }, [WHY[trial.state], trial.reason].filter(Boolean).join(": ")),
         h("span", { class: "soft mono" }, `z = ${vector(trial.z)}${trial.objective === null || trial.objective === undefined ? "" : `, ${number(trial.objective)}`}`),
       ),
+      trial.state === "held" ? this.#peek(trial) : null,
       h("div", { class: "row" }, trialActions(this.campaign, trial, this.edit)),
     );
+  }
+  /** What would be measured, drawn small beside the decision about it. */
+  #peek(trial) {
+    const chart = new LineChart({ height: 46, isSmall: true, label: `Trajectory of trial ${trial.number}` });
+    const { detail, name } = this.campaign;
+    wholeTrial(name, trial.number)
+      .then((whole) => chart.show({ times: whole.times, lines: [{ name: "held", values: whole.trajectory || [], kind: "chosen" }], bounds: detail.envelope, channels: detail.channels || [] }))
+      .catch(() => {}); // the decision does not hang on the picture; the trial's own panel says what is wrong
+    return h("div", { class: "peek" }, chart.element);
   }
 }

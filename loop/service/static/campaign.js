@@ -68,9 +68,9 @@ export class Campaign {
     return this.summary.goal !== "minimize";
   }
 
-  /** The trial that is looked at; the incumbent until somebody chooses another. */
+  /** The trial that is looked at: the chosen one, else the incumbent, else the newest; null before the first. */
   get lookedAt() {
-    return this.chosen ?? (this.summary.incumbent ? this.summary.incumbent.trial : null);
+    return this.chosen ?? this.summary.incumbent?.trial ?? (this.trials.size ? Math.max(...this.trials.keys()) : null);
   }
 
   /** Chooses a trial to look at; null follows the incumbent. */

@@ -1,9 +1,10 @@
 // The page of one campaign: the head, what needs a person, then panels that follow the campaign live.
 
+import { get } from "./api.js";
 import { AttentionPanel } from "./attention_panel.js";
 import { Campaign } from "./campaign.js";
 import { CampaignHead } from "./campaign_head.js";
-import { button, fill, h } from "./element.js";
+import { button, fill, h, write } from "./element.js";
 import { EventsPanel } from "./events_panel.js";
 import { FiguresPanel } from "./figures_panel.js";
 import { LatentPanel } from "./latent_panel.js";
@@ -16,11 +17,15 @@ import { TrajectoryPanel } from "./trajectory_panel.js";
 import { TrialPanel } from "./trial_panel.js";
 import { TrialsPanel } from "./trials_panel.js";
 
-/** Fills `main` with a campaign; returns what lets go of it. */
-export async function openCampaign(main, { name, trial }) {
+const START_WAIT = 400;
+
+/** Fills `main` with a campaign; `isWanted()` says whether anybody still waits for it. Returns what lets go of it. */
+export async function openCampaign(main, { name, trial, isWanted }) {
   const campaign = new Campaign(name);
-  fill(main, h("p", { class: "absent" }, "Loading …"));
-  await campaign.load();
+  const state = h("p", { class: "absent", role: "status" }, "Loading …");
+  fill(main, h("h1", { tabindex: "-1" }, name), state);
+  await ready(campaign, state, isWanted);
+  if (!isWanted()) return () => campaign.close();
   if (trial !== undefined && Number.isFinite(Number(trial))) campaign.chosen = Number(trial);
   const latent = campaign.add(new LatentPanel(campaign));
   const steering = campaign.add(new SteeringPanel(campaign, latent));
@@ -50,4 +55,17 @@ export async function openCampaign(main, { name, trial }) {
     campaign.close();
     for (const panel of [head, ...panels, ...lower]) panel.close?.();
   };
+}
+
+/** Loads a campaign; of one that is just being started there is nothing to read yet. */
+async function ready(campaign, state, isWanted) {
+  while (isWanted()) {
+    const summary = await get(["campaigns", campaign.name]);
+    if (summary.state !== "starting" || summary.last_event >= 0) {
+      await campaign.load();
+      return;
+    }
+    write(state, "The campaign is starting …");
+    await new Promise((resolve) => setTimeout(resolve, START_WAIT));
+  }
 }

@@ -6,8 +6,8 @@ import { fill, h, panel, write } from "./element.js";
 import { Figure } from "./figure.js";
 import { number, value } from "./format.js";
 
-const MOST = 12;
-const TITLES = { traces: ["Best so far", "The best value after each trial."], efficiency: ["Efficiency", "How much of what it found in the end a campaign had found after a share of its trials."] };
+const MOST = 8;
+const TITLES = { traces: ["Best so far", "The best value after each trial."], efficiency: ["Efficiency", "How many trials a campaign needed for a share of what it gained in the end."] };
 
 /** Fills `main` with the comparison; `names` are chosen at first. */
 export async function openCompare(main, { names }) {
@@ -42,7 +42,7 @@ class Comparison {
 
   #choice(summary) {
     const box = h("input", { type: "checkbox", checked: this.chosen.has(summary.name), on: { change: () => this.#toggle(summary.name, box.checked) } });
-    return h("label", { class: "choice" }, box, h("span", { class: "name" }, summary.title || summary.name), badge(summary.state), h("span", { class: "soft" }, summary.incumbent ? number(summary.incumbent.objective) : "–"));
+    return h("label", { class: "choice" }, box, h("span", { class: "name" }, summary.name), badge(summary.state), h("span", { class: "soft" }, summary.incumbent ? number(summary.incumbent.objective) : "–"));
   }
 
   #toggle(name, isChosen) {
@@ -87,7 +87,7 @@ class Comparison {
       "table",
       {},
       h("caption", { class: "hidden" }, "Settings in which the campaigns differ"),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Setting"), names.map((name) => h("th", { scope: "col" }, this.summaries.get(name)?.title || name)))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Setting"), names.map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, body),
     );
     return panel(

@@ -15,7 +15,7 @@ export class EventsPanel {
     this.campaign = campaign;
     this.list = h("ol", { class: "events" }, campaign.events.slice(0, MOST).map(item));
     this.empty = h("p", { class: "absent", hidden: campaign.events.length > 0 }, "Nothing has happened yet.");
-    const scroll = h("div", { class: "scroll low", tabindex: "0", role: "region", "aria-label": "Events" }, this.list);
+    const scroll = h("div", { class: "scroll low", tabindex: "0", role: "region", "aria-label": "List of events" }, this.list);
     this.element = panel("Events", {}, this.empty, scroll, mayOperate() ? this.#form() : null);
   }
 

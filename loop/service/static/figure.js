@@ -53,7 +53,7 @@ export class Figure {
     this.prepare = prepare;
     this.tallest = tallest;
     this.content = null;
-    this.plot = h("div", { class: "plot", role: "img", "aria-label": label });
+    this.plot = h("div", { class: "plot", role: "figure", "aria-label": label });
     this.message = h("p", { class: "absent" }, "Loading …");
     this.element = h("div", { class: "figure" }, this.message, this.plot);
     this.plot.hidden = true;

@@ -68,7 +68,7 @@ export function value(item) {
     return inner.length ? `${item.name} (${inner.join(", ")})` : String(item.name);
   }
   if (Array.isArray(item)) return `[${item.map(value).join(", ")}]`;
-  return Object.entries(item).map(([key, part]) => `${words(key)}: ${value(part)}`).join(", ") || "none";
+  return Object.entries(item).filter(([, part]) => part !== null && !(Array.isArray(part) && !part.length)).map(([key, part]) => `${words(key)}: ${value(part)}`).join(", ") || "none";
 }
 
 /** What happened, as a short sentence for the list of events. */

@@ -21,7 +21,7 @@ export class SchemaForm {
       "div",
       { class: "schema" },
       this.#group("general", general.map(([key, part]) => this.#field([key], part, values[key])), true),
-      sections.filter(([, part]) => this.#section(part)).map(([key, part]) => this.#group(key, this.#fields([key], this.#section(part), values[key] ?? part.default ?? {}), OPEN.has(key))),
+      sections.filter(([, part]) => this.#section(part)).map(([key, part]) => this.#group(key, this.#inside(key, part, values[key] ?? part.default ?? {}), OPEN.has(key))),
     );
   }
 
@@ -54,6 +54,13 @@ export class SchemaForm {
     return items.length ? h("details", { class: "fold", open: isOpen }, h("summary", {}, words(name)), h("div", { class: "grid" }, items)) : null;
   }
 
+  /** The fields of a section; one that is chosen by name, as the evaluator is, begins with its choice. */
+  #inside(key, part, values) {
+    const section = this.#section(part);
+    const { name, parameters } = section.properties;
+    return name && parameters ? this.#choice(key, words(key), "", section, values).flat() : this.#fields([key], section, values);
+  }
+
   #fields(path, section, values) {
     return Object.entries(section.properties || {}).map(([key, part]) => this.#field([...path, key], part, values?.[key] === undefined ? part.default : values[key]));
   }
@@ -67,7 +74,10 @@ export class SchemaForm {
     if (inner && !part.anyOf) return h("fieldset", { class: "inner" }, h("legend", {}, label), this.#fields(path, inner, value || {}));
     if (plain.properties?.name) return this.#choice(key, label, help, plain, value);
     if (Array.isArray(plain.enum)) return this.#register(key, label, help, select(plain.enum, value), (text) => plain.enum.find((item) => String(item) === text));
-    if (plain.type === "boolean") return this.#register(key, label, help, select([true, false], value, { true: "yes", false: "no" }), (text) => text === "true");
+    if (plain.type === "boolean") {
+      const chooser = select(isOptional(part) ? [null, true, false] : [true, false], value ?? null, { null: "by itself", true: "yes", false: "no" });
+      return this.#register(key, label, help, chooser, (text) => (text === "null" ? null : text === "true"));
+    }
     if (plain.type === "integer" || plain.type === "number") {
       const input = h("input", { type: "text", inputmode: "decimal", autocomplete: "off", placeholder: isOptional(part) ? "none" : null });
       return this.#register(key, label, help, put(input, value), (text) => toNumber(text, label, plain, isOptional(part)));
@@ -87,6 +97,7 @@ export class SchemaForm {
     const isWhole = Object.keys(plain.properties).length > 2; // a section that is chosen by name keeps its other keys
     const others = isWhole ? Object.entries(plain.properties).filter(([part]) => part !== "name" && part !== "parameters") : [];
     if (isWhole) {
+      chooser.addEventListener("change", () => (parameters.value = ""));
       return [
         this.#register(`${key}.name`, label, help, chooser, (text) => text),
         this.#register(`${key}.parameters`, `${label} parameters`, "As JSON, for example {\"n\": 3}.", parameters, (text) => fromJson(text, label) ?? {}),

@@ -29,6 +29,13 @@ export class SettingsPanel {
 }
 
 function group(name, section) {
-  const entries = Object.entries(section).filter(([key]) => key !== "sha256");
+  const entries = Object.entries(section).filter(([key, item]) => key !== "sha256" && isSet(item));
+  if (!entries.length) return null;
   return h("section", { class: "group" }, h("h3", {}, words(name)), h("dl", { class: "pairs narrow" }, entries.map(([key, item]) => h("div", {}, h("dt", {}, words(key)), h("dd", {}, value(item))))));
+}
+
+/** Whether there is anything to say: what is left out, or holds nothing that is set, is not listed. */
+function isSet(item) {
+  if (item === null || item === undefined) return false;
+  return typeof item !== "object" || Object.values(item).some(isSet);
 }

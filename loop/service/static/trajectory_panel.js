@@ -40,11 +40,12 @@ export class TrajectoryPanel {
   #wanted() {
     const best = this.campaign.summary.incumbent;
     const running = this.campaign.waiting("armed").slice(-MOST_RUNNING);
-    const chosen = this.campaign.chosen;
+    const isRunning = running.some((trial) => trial.number === this.campaign.lookedAt);
+    const chosen = this.campaign.lookedAt;
     return [
       ...running.map((trial) => ["running", trial.number, `measured now (trial ${trial.number})`]),
       ...(best ? [["best", best.trial, `best (trial ${best.trial})`]] : []),
-      ...(chosen !== null && chosen !== best?.trial ? [["chosen", chosen, `looked at (trial ${chosen})`]] : []),
+      ...(chosen !== null && chosen !== best?.trial && !isRunning ? [["chosen", chosen, `looked at (trial ${chosen})`]] : []),
     ];
   }
 

@@ -41,7 +41,7 @@ export class TrialPanel {
   async update(change) {
     const trial = this.campaign.lookedAt;
     if (trial === null) {
-      write(this.title, "No trial has completed yet.");
+      write(this.title, "There is no trial yet.");
       this.element.classList.add("empty");
       return;
     }

@@ -40,7 +40,7 @@ def executor(request, kept):
 
     def start(kind, function, timeout=None, n_workers=1, **more):
         if kind != "ray":
-            made = LocalExecutor(spec(function, timeout or 30.0 if kind == "child" else None, **more))
+            made = LocalExecutor(spec(function, timeout or 30.0 if kind == "child" else None, **more), n_workers=n_workers)
             started.append(made)
             return made
         request.getfixturevalue("ray_cluster")
@@ -299,7 +299,54 @@ def test_local_measures_in_the_order_of_submission(executor):
     made = executor("local", "smooth")
     for job in reversed(moods(0, 0, 0)):
         made.submit([job])
-    assert [outcome.trial for _ in range(3) for outcome in made.wait(0)] == [2, 1, 0]
+    found = []
+    while len(found) < 3:
+        found += made.wait(5)
+    assert [outcome.trial for outcome in found] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("kind", ["local", "child"])
+def test_a_measurement_does_not_keep_its_caller_waiting(executor, kind):
+    made = executor(kind, "slow")
+    made.submit(moods(0))
+    begun = time.monotonic()
+    assert made.wait(0) == []
+    assert time.monotonic() - begun < 0.04
+    assert [outcome.trial for outcome in made.wait(5)] == [0]
+
+
+def test_an_evaluator_that_only_waits_is_called_by_as_many_threads_as_there_are_workers(executor):
+    made = executor("local", "Side", n_workers=3)
+    assert made.n_workers == 3
+    for job in moods(0, 0, 0, 0):
+        made.submit([job])
+    found = []
+    while len(found) < 4:
+        found += made.wait(5)
+    assert max(outcome.result.metrics["most"] for outcome in found) == 3.0
+    assert executor("local", "smooth", n_workers=3).n_workers == 1
+
+
+def test_a_physical_batch_that_breaks_down_is_unknown_and_fires_nothing_twice(executor, tmp_path):
+    for kind in ("physical", "pure"):
+        log = tmp_path / kind
+
+        class Spec(EvaluatorSpec):
+            def make(self):
+                from laboratory import Together
+
+                return Together(**self.parameters)
+
+        made = LocalExecutor(Spec("together", {"log": str(log), "kind": kind}))
+        made.submit(moods(0, 0, 0))
+        found = made.wait(10)
+        made.close()
+        if kind == "physical":
+            assert log.read_text().count("\n") == 3
+            assert all(outcome.result.is_unknown and "the amplifier tripped" in outcome.result.reason for outcome in found)
+        else:
+            assert log.read_text().count("\n") == 6
+            assert all("objective" in outcome.result.metrics for outcome in found)
 
 
 def test_ray_workers_work_at_the_same_time_and_one_that_is_killed_is_replaced_under_its_name(executor):
@@ -334,7 +381,7 @@ def test_a_child_process_ends_with_its_parent_even_while_it_measures(tmp_path):
         "from latentloop.loop.executors.worker import EvaluatorSpec\n"
         "from latentloop.loop.records import Job\n"
         f"made = LocalExecutor(EvaluatorSpec('python', {{'target': 'laboratory:temperamental'}}, 100.0, search_path=({DATA!r},)))\n"
-        "print(made._child._process.pid, flush=True)\n"
+        "print(made.processes[0].number, flush=True)\n"
         "made.submit([Job(0, np.array([8.0, 0.0]))])\n"
         "made.wait(0)\n"
     )

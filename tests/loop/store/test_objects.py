@@ -136,7 +136,9 @@ def test_a_durable_write_is_confirmed_by_the_disk_before_it_has_its_name_and_its
         subprocess.run([*strace, sys.executable, "-c", code], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     except FileNotFoundError:
         pytest.skip("strace is not installed")
-    calls = [line.split("(")[0].split()[-1] for line in trace.read_text().splitlines() if "b.json" in line or "fsync" in line or "/x/a" in line]
+    calls = [
+        line.split("(")[0].split()[-1] for line in trace.read_text().splitlines() if "b.json" in line or "fsync" in line or "/x/a" in line
+    ]
     assert calls == (["mkdir", "fsync", "fsync", "link", "fsync"] if is_durable else ["mkdir", "link"])
 
 

@@ -1,0 +1,118 @@
+"""A disk that fills up, a folder that becomes read-only, a store that vanishes: one sentence, and what was committed is intact."""
+
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+import yaml
+from latentloop import open_campaign
+from latentloop.loop.store.campaign_store import CampaignStore
+from latentloop.loop.verification import verify
+
+
+@pytest.fixture
+def start(command, mapping, tmp_path):
+    """Return a function that starts a long campaign by the command line."""
+    program, environment = command
+    section = {"parameters": {"target": "laboratory:counted"}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(mapping(evaluator=section, trajectories={"family": {"parameters": {"n_steps": 400}}})))
+
+    def run(store, n=3000, seconds="0.005"):
+        more = {"LABORATORY_LOG": str(tmp_path / "calls"), "LABORATORY_SECONDS": seconds}
+        return subprocess.Popen(
+            [program, "run", tmp_path / "c.yaml", "--store", store, "--trials", str(n)],
+            env={**environment, **more},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return run
+
+
+def until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.01)
+
+
+def sentence(process):
+    """Return the one sentence with which a campaign stopped."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2, out + err
+    assert "Traceback" not in err
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert len(lines) == 1, err
+    return lines[0]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a disk of four megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True)
+    if done.returncode:
+        pytest.skip("only root can mount a small disk")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_full_disk_stops_the_campaign_and_what_was_committed_is_intact(start, small_disk, tmp_path):
+    store = small_disk / "x"
+    said = sentence(start(store))
+    assert "No space left on device" in said
+    assert "intact" in said
+    before = CampaignStore.open(store)
+    n_done = before.history.counts().get("completed", 0)
+    assert n_done > 50
+    assert before.state() in ("interrupted", "failed")
+    assert verify(store).is_good
+    shutil.copytree(store, tmp_path / "roomy")
+    resumed = open_campaign(tmp_path / "roomy", trials=len(before.history.trials) + 2)
+    assert resumed.counts() == {"completed": len(before.history.trials) + 2}
+    assert verify(tmp_path / "roomy").is_good
+
+
+def test_a_disk_that_becomes_read_only_stops_the_campaign(start, small_disk, tmp_path):
+    store = small_disk / "x"
+    process = start(store)
+    until(lambda: (store / "journal/00000020.json").exists())
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=False)
+    if os.access(small_disk, os.W_OK):
+        process.kill()
+        process.communicate()
+        pytest.skip("this kernel does not remount a disk in use")
+    assert "Read-only file system" in sentence(process)
+    assert CampaignStore.open(store).history.counts()["completed"] >= 5
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    assert verify(store).is_good
+    n_trials = len(CampaignStore.open(store).history.trials)
+    assert open_campaign(store, trials=n_trials + 1).counts() == {"completed": n_trials + 1}
+
+
+def test_a_store_that_is_deleted_underneath_stops_the_campaign_and_is_not_made_anew(start, tmp_path):
+    store = tmp_path / "x"
+    process = start(store)
+    until(lambda: (store / "journal/00000020.json").exists())
+    store.rename(tmp_path / "elsewhere")
+    assert "the folder of the campaign is gone" in sentence(process)
+    assert not store.exists()
+    assert CampaignStore.open(tmp_path / "elsewhere").history.counts()["completed"] >= 5
+    assert verify(tmp_path / "elsewhere").is_good
+
+
+def test_a_folder_without_permission_is_said_before_anything_starts(config, tmp_path):
+    from latentloop import run_campaign
+    from latentloop.loop.errors import StoreError
+
+    if os.geteuid() == 0:
+        with pytest.raises(StoreError, match="cannot create /proc/"):
+            run_campaign(config(), "/proc/campaign")
+        return
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(StoreError, match="is not writable"):
+        run_campaign(config(), tmp_path / "locked" / "x")
