@@ -16,17 +16,17 @@ from rich.console import Console
 from ..models.errors import ModelError
 from ..simulators.errors import SimulatorError
 from .cli_ferrosim import app as ferrosim
-from .cli_latent import latent
 from .cli_instrument import check_evaluator, worker
+from .cli_latent import latent
+from .cli_operator import go_on, pause, stop, trials
 from .cli_service import serve
 from .cli_service import token as token_commands
-from .cli_operator import go_on, pause, stop, trials
 from .cli_store import replay, verify
 from .errors import LatentloopError
 from .threads import limit_threads
 
 if TYPE_CHECKING:
-    from .controller import StopFlag
+    from .observer import StopFlag
     from .progress import TerminalObserver
     from .store.history import History
 
@@ -230,7 +230,7 @@ def _all_overrides(overrides: list[str] | None, **options: object) -> list[str]:
 @contextmanager
 def _watching() -> Iterator[tuple["TerminalObserver", "StopFlag"]]:
     """Show progress, and turn the first Ctrl-C or SIGTERM into a request to stop after the measurements under way."""
-    from .controller import StopFlag
+    from .observer import StopFlag
     from .progress import TerminalObserver
 
     should_stop = StopFlag()

@@ -167,7 +167,7 @@ class Controller:
                 trial = history.trials[each.command.trial]
                 if each.command.action == "veto":
                     self._settle(trial.number, Judgement(TrialState.VETOED, reason=trial.reason))
-                else:
+                elif each.changes_belief:
                     self._observer.trial(trial, history)
         if any(each.changes_belief for each in obeyed):
             self._relearn()

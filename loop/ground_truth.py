@@ -11,10 +11,10 @@ import numpy as np
 
 from .campaign import Campaign
 from .config import CampaignConfig
-from .controller import Observer, StopFlag
 from .errors import ConfigError, StoreError
 from .figures import draw_objective_map, write_figure
 from .latent_training import latent_space, train
+from .observer import Observer, StopFlag
 from .protocols import Executor
 from .records import FloatArray, Job, TrialState
 from .run import SilentObserver, evaluator_spec, make_executor

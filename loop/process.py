@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Process:
     number: int
     born: int
     """Tick of the machine's clock at which it began; 0 where the system does not tell."""
-    since: float
+    since: float = field(compare=False)
     """POSIX time at which it said all this."""
 
     @classmethod

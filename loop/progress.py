@@ -10,6 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from .records import Trial, TrialState
 from .store.history import History
 
+_HINTS = {
+    TrialState.UNKNOWN: "; `latentloop trials STORE --resolve {number} completed --metric NAME=VALUE`, or failed, or repeat",
+    TrialState.QUARANTINED: "; `latentloop trials STORE --accept {number}` has it learned from",
+}
+"""How an operator settles a trial that waits for one."""
+
 
 class TerminalObserver:
     """Shows stages, training and trials. Use as a context manager.
@@ -61,10 +67,13 @@ class TerminalObserver:
             wanted = f"`latentloop trials STORE --approve {trial.number}`, or --veto with --reason"
             self._console.print(f"trial {trial.number} waits for an operator: {wanted}", style="yellow", highlight=False, markup=False)
         elif trial.state is not TrialState.COMPLETED:
-            self._console.print(f"trial {trial.number} {trial.state.word}: {trial.reason}", style="yellow", highlight=False, markup=False)
+            hint = _HINTS.get(trial.state, "").format(number=trial.number)
+            text = f"trial {trial.number} {trial.state.word}: {trial.reason}{hint}"
+            self._console.print(text, style="yellow", highlight=False, markup=False)
         best = history.incumbent
         told = "no result yet" if best is None else f"incumbent {best.objective:.6g} (trial {best.trial})"
-        finished = sum(1 for other in history.trials if other.state not in (TrialState.ARMED, TrialState.HELD))
+        counts = history.counts()
+        finished = len(history.trials) - counts.get("armed", 0) - counts.get("held", 0)
         self._show(f"trial {trial.number}, {told}", finished, history.budget)
 
     def _show(self, text: str, done: int, total: int) -> None:

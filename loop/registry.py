@@ -161,6 +161,7 @@ ACQUISITIONS = Registry(
         "random": "latentloop.models.acquisition:Random",
         "sobol": "latentloop.models.acquisition:Sobol",
         "thompson": "latentloop.models.acquisition:Thompson",
+        "trust_region": "latentloop.models.acquisition:TrustRegion",
         "ucb": "latentloop.models.acquisition:UCB",
         "ucb_schedule": "latentloop.models.acquisition:UCBSchedule",
     },

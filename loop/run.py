@@ -14,11 +14,12 @@ from typing import Any
 
 from .campaign import Campaign
 from .config import CampaignConfig, apply_override, config_from_mapping, load_config
-from .controller import Controller, Observer, StopFlag
+from .controller import Controller
 from .environment import environment
 from .errors import ConfigError, StoreError
 from .executors.worker import EvaluatorSpec
 from .latent_training import describe, latent_space, make_model, train
+from .observer import Observer, StopFlag
 from .prior import read_prior, take_up
 from .process import host_name
 from .protocols import Executor

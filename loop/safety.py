@@ -21,6 +21,7 @@ import numpy as np
 from .config import BoundsConfig, SafetyConfig
 from .errors import ConfigError
 from .records import FloatArray, Signal, Violation
+from .waveform import band_rms, curvature, dose, is_even, mean_power, slew
 
 _CLOCK_SLACK = 1e-9
 """Times are sums of floating-point steps: duration and sample rate may miss a bound by this share."""
@@ -177,7 +178,7 @@ class Envelope:
         violation = self._check_times(times)
         if violation is not None:
             raise ConfigError(f"no trajectory of this campaign can be fired: {violation.sentence}; change safety, or the trajectories")
-        if any(bounds.forbidden_bands for bounds in self.bounds) and not _is_even(times):
+        if any(bounds.forbidden_bands for bounds in self.bounds) and not is_even(times):
             raise ConfigError("safety.bounds.forbidden_bands needs evenly spaced times; resample the trajectories, or leave it out")
         lower, upper = self.limits(times)
         if (lower > upper).any():
@@ -216,22 +217,22 @@ class Envelope:
             if tolerance is not None and abs(x[step]) > tolerance:
                 return Violation(figure, float(x[step]), float(np.copysign(tolerance, x[step])), self.unit, step, channel)
         if bounds.slew_rate is not None and len(x) > 1:
-            slew = np.abs(_slew(x, times))
-            step = int(slew.argmax())
-            if not slew[step] <= bounds.slew_rate:  # so that NaN, from numbers too large, is a violation
-                return Violation("slew rate", float(slew[step]), bounds.slew_rate, _unit(self.unit, self.time_unit, -1), step, channel)
+            rate = np.abs(slew(x, times))
+            step = int(rate.argmax())
+            if not rate[step] <= bounds.slew_rate:  # so that NaN, from numbers too large, is a violation
+                return Violation("slew rate", float(rate[step]), bounds.slew_rate, _unit(self.unit, self.time_unit, -1), step, channel)
         if bounds.curvature is not None and len(x) > 2:
-            bend = np.abs(_curvature(x, times))
+            bend = np.abs(curvature(x, times))
             step = int(bend.argmax())
             if not bend[step] <= bounds.curvature:
                 unit = _unit(self.unit, self.time_unit, -2)
                 return Violation("curvature", float(bend[step]), bounds.curvature, unit, step + 1, channel)
-        if bounds.mean_power is not None and not (power := _mean_power(x, times)) <= bounds.mean_power:
+        if bounds.mean_power is not None and not (power := mean_power(x, times)) <= bounds.mean_power:
             return Violation("mean power", power, bounds.mean_power, f"{self.unit}²" if self.unit else "", None, channel)
-        if bounds.dose is not None and not (dose := _dose(x, times)) <= bounds.dose:
-            return Violation("dose", dose, bounds.dose, _unit(self.unit, self.time_unit, 1), None, channel)
+        if bounds.dose is not None and not (found := dose(x, times)) <= bounds.dose:
+            return Violation("dose", found, bounds.dose, _unit(self.unit, self.time_unit, 1), None, channel)
         for band in bounds.forbidden_bands:
-            rms = _band_rms(x, times, band)
+            rms = band_rms(x, times, (band.low, band.high))
             if not rms <= band.rms:
                 figure = f"root mean square in the forbidden band {band.low:g} to {band.high:g} {_unit('', self.time_unit, -1)}".rstrip()
                 return Violation(figure, rms, band.rms, self.unit, None, channel)
@@ -242,12 +243,12 @@ class Envelope:
         """Return the factor in [0, 1] that brings curvature, power, dose and bands within their bounds."""
         shares = [1.0]
         if bounds.curvature is not None and len(x) > 2:
-            shares.append(_ratio(bounds.curvature, float(np.abs(_curvature(x, times)).max())))
+            shares.append(_ratio(bounds.curvature, float(np.abs(curvature(x, times)).max())))
         if bounds.mean_power is not None:
-            shares.append(float(np.sqrt(_ratio(bounds.mean_power, _mean_power(x, times)))))
+            shares.append(float(np.sqrt(_ratio(bounds.mean_power, mean_power(x, times)))))
         if bounds.dose is not None:
-            shares.append(_ratio(bounds.dose, _dose(x, times)))
-        shares += [_ratio(band.rms, _band_rms(x, times, band)) for band in bounds.forbidden_bands]
+            shares.append(_ratio(bounds.dose, dose(x, times)))
+        shares += [_ratio(band.rms, band_rms(x, times, (band.low, band.high))) for band in bounds.forbidden_bands]
         share = min(shares)
         return 1.0 if share >= 1.0 else share * (1.0 - _INSET)
 
@@ -287,52 +288,6 @@ def _unit(unit: str, time_unit: str, power: int) -> str:
     return f"{unit or '1'}/{below}"
 
 
-def _slew(x: FloatArray, times: FloatArray) -> FloatArray:
-    return np.diff(x) / np.diff(times)
-
-
-def _curvature(x: FloatArray, times: FloatArray) -> FloatArray:
-    """Return the second divided difference at each inner step, shape (T - 2,)."""
-    return np.asarray(2.0 * np.diff(_slew(x, times)) / (times[2:] - times[:-2]))
-
-
-def _mean_power(x: FloatArray, times: FloatArray) -> float:
-    """Return the mean of x**2 over time, of the polygon through the steps."""
-    if len(x) < 2:
-        return float(x[0] ** 2)
-    a, b = x[:-1], x[1:]
-    return float(((a * a + a * b + b * b) / 3.0) @ np.diff(times) / (times[-1] - times[0]))
-
-
-def _dose(x: FloatArray, times: FloatArray) -> float:
-    size = np.abs(x)
-    return float((size[:-1] + size[1:]) @ np.diff(times) / 2.0)
-
-
-def _is_even(times: FloatArray) -> bool:
-    steps = np.diff(times)
-    return len(times) > 1 and bool(np.ptp(steps) <= 1e-6 * steps.mean())
-
-
-def _band_rms(x: FloatArray, times: FloatArray, band: Band) -> float:
-    """Return the root mean square of the part of x with frequencies in the band; x is zero before and after."""
-    if not _is_even(times):
-        return float("nan")
-    T, dt = len(x), float(times[-1] - times[0]) / (len(x) - 1)
-    nyquist = 0.5 / dt
-    low, high = min(band.low, nyquist), min(band.high, nyquist)
-    n = 1 << (2 * T - 1).bit_length()
-    peak = float(np.abs(x).max())
-    if peak == 0.0:
-        return 0.0
-    spectrum = np.fft.rfft(x / peak, n)  # so that the square of no number is too large
-    correlation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, n)[:T]
-    lags = np.arange(1, T)
-    weights = (np.sin(2.0 * np.pi * high * lags * dt) - np.sin(2.0 * np.pi * low * lags * dt)) / (np.pi * lags)
-    energy = 2.0 * dt * (high - low) * correlation[0] + 2.0 * weights @ correlation[1:]
-    return peak * float(np.sqrt(max(0.0, energy) / T))
-
-
 def _limited(x: FloatArray, lower: FloatArray, upper: FloatArray, times: FloatArray, slew_rate: float | None) -> FloatArray:
     """Return x between its limits, each step within the reach of the one before."""
     clipped = np.clip(x, lower, upper)
@@ -346,12 +301,12 @@ def _limited(x: FloatArray, lower: FloatArray, upper: FloatArray, times: FloatAr
     return clipped
 
 
-def _smoothed(x: FloatArray, times: FloatArray, curvature: float | None) -> FloatArray:
+def _smoothed(x: FloatArray, times: FloatArray, most: float | None) -> FloatArray:
     """Return x smoothed until its curvature is small enough or it has been smoothed long enough; ends stay, slew and size do not grow."""
-    if curvature is None or len(x) < 3 or not _is_even(times):
+    if most is None or len(x) < 3 or not is_even(times):
         return x
     for _ in range(_SMOOTHINGS):
-        if np.abs(_curvature(x, times)).max() <= curvature:
+        if np.abs(curvature(x, times)).max() <= most:
             break
         inner = (x[:-2] + 2.0 * x[1:-1] + x[2:]) / 4.0
         x = np.concatenate([x[:1], inner, x[-1:]])

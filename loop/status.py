@@ -9,9 +9,14 @@ from rich.table import Table
 from .prior import prior_summary
 from .store.campaign_store import CampaignStore
 
+_SHOWN = 10
+"""Numbers of trials that the table spells out."""
+
 
 def campaign_status(store: str | Path) -> dict[str, Any]:
-    """Return name, state, n_trials, budget, counts, incumbent, goal, metric and seconds of a campaign, running or not; JSON-able.
+    """Return how a campaign stands, running or not; JSON-able.
+
+    Name, state, n_trials, budget, counts, waiting (numbers of trials by state), incumbent, goal, metric, seconds and more.
 
     Raises:
         StoreError: there is no campaign at ``store``.
@@ -26,10 +31,11 @@ def campaign_status(store: str | Path) -> dict[str, Any]:
         "n_trials": len(history.trials),
         "budget": history.budget,
         "counts": history.counts(),
+        "waiting": history.waiting(),
         "incumbent": None if best is None else {"trial": best.trial, "z": best.z.tolist(), "objective": best.objective},
         "goal": history.goal,
         "metric": history.configuration["objective"]["metric"],
-        "seconds": round(history.seconds_until(time.time()) if state == "running" else history.seconds, 3),
+        "seconds": round(history.seconds_until(time.time()) if state in ("running", "paused") else history.seconds, 3),
         "reason": history.reason,
         "prior": prior_summary(history),
         "model_version": max(history.models, default=None),
@@ -45,6 +51,7 @@ def status_table(facts: dict[str, Any]) -> Table:
         "state": facts["state"],
         "trials": f"{facts['n_trials']} of {facts['budget']}",
         "": ", ".join(f"{number} {word}" for word, number in facts["counts"].items()),
+        "waits for you": "; ".join(f"{word}: {_some(numbers)}" for word, numbers in facts["waiting"].items() if numbers),
         "goal": f"{facts['goal']} {facts['metric']}",
         "incumbent": "none yet"
         if best is None
@@ -66,3 +73,9 @@ def _earlier(prior: dict[str, Any] | None) -> str:
         return ""
     left_out = f", {prior['n_skipped']} left out" if prior["n_skipped"] else ""
     return f"{prior['n_points']} measurements of {prior['source']}, the best {prior['best']:.6g}{left_out}"
+
+
+def _some(numbers: list[int]) -> str:
+    """Return the first few numbers, and how many more there are."""
+    more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+    return ", ".join(map(str, numbers[:_SHOWN])) + more

@@ -15,7 +15,7 @@ Source: the protocols in `bluesky.protocols`; event model documents ``event`` an
 import asyncio
 import inspect
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from time import monotonic, sleep
@@ -25,13 +25,12 @@ import numpy as np
 
 from ..errors import ConfigError, EvaluatorError, UnknownOutcomeError
 from ..records import EvaluatorKind, FloatArray, Measurement, Signal
+from .bluesky_plan import flight, note, walk
 from .python import found_target
 from .scpi import REDUCTIONS
 
 Mode = Literal["auto", "fly", "step", "parameters"]
 _STOP_SECONDS = 10.0
-_AFTERWARDS = "afterwards"
-"""Stream of what is read after a flight; the flyer names its own."""
 
 
 class BlueskyEvaluator:
@@ -146,7 +145,9 @@ class BlueskyEvaluator:
         watch.start()
         is_good = False
         try:
-            self._engine(self._plan(values), lambda name, document: _note(readings, name, document))
+            driven, read = [self._known[name] for name in self.drive], [self._known[name] for name in self.read]
+            plan = flight(driven[0], read, values) if self.mode == "fly" else walk(driven, read, values, self._seconds(len(values)))
+            self._engine(plan, lambda name, document: note(readings, name, document))
             is_good = True
         except Exception as error:
             if expired.is_set():
@@ -179,58 +180,6 @@ class BlueskyEvaluator:
             sleep(0.01)
         if not loop.is_running():
             loop.close()
-
-    def _plan(self, values: FloatArray) -> Generator[Any, Any, None]:
-        """Yield the messages of one trial; ``values`` has shape (T, devices)."""
-        stubs, preprocessors = import_module("bluesky.plan_stubs"), import_module("bluesky.preprocessors")
-        driven = [self._known[name] for name in self.drive]
-        read = [self._known[name] for name in self.read]
-        staged = [device for device in {id(each): each for each in (*driven, *read)}.values() if hasattr(device, "stage")]
-        flown = values[:, 0] if values.shape[1] == 1 else values
-
-        def inner() -> Generator[Any, Any, None]:
-            if self.mode == "fly":
-                (flyer,) = driven
-                yield from stubs.prepare(flyer, flown, wait=True)
-                yield from stubs.kickoff(flyer, wait=True)
-                yield from stubs.complete(flyer, wait=True)
-                if hasattr(flyer, "collect") or hasattr(flyer, "collect_pages"):
-                    yield from stubs.collect(flyer)
-                yield from stubs.trigger_and_read(read, name=_AFTERWARDS)
-                return
-            times = None if self._signal is None or self.mode == "parameters" else self._signal.times * self.seconds_per_time_unit
-            begun = monotonic()
-            for step, row in enumerate(values):
-                if times is not None:
-                    yield from stubs.sleep(max(0.0, float(times[step] - times[0]) - (monotonic() - begun)))
-                yield from stubs.mv(*[item for device, value in zip(driven, row.tolist(), strict=True) for item in (device, value)])
-                yield from stubs.trigger_and_read(read)
-
-        if self.mode == "fly":
-            yield from self._check(driven[0], [flown])
-        else:
-            for device, column in zip(driven, values.T, strict=True):
-                yield from self._check(device, column.tolist())
-        yield from preprocessors.stage_wrapper(preprocessors.run_wrapper(inner()), staged)
-
-    @staticmethod
-    def _check(device: Any, values: Sequence[Any]) -> Generator[Any, Any, None]:
-        """Ask a device that is Checkable about every value; nothing has moved yet."""
-        check = getattr(device, "check_value", None)
-        if not callable(check):
-            return
-        stubs = import_module("bluesky.plan_stubs")
-        for value in values:
-            try:
-                said = check(value)
-                if inspect.isawaitable(said):
-                    done = yield from stubs.wait_for([_once(said)])
-                    for task in done:
-                        task.result()
-            except Exception as error:
-                raise ValueError(
-                    f"nothing was fired: {device.name} refuses {np.array2string(np.asarray(value), threshold=5)}: {error}"
-                ) from error
 
     def _made(self) -> dict[str, Any]:
         """Return the devices by name."""
@@ -301,6 +250,12 @@ class BlueskyEvaluator:
             raise ValueError(f"{len(values)} steps for {len(self._signal.times)} times; nothing was fired")
         return values
 
+    def _seconds(self, n_steps: int) -> FloatArray:
+        """Return when each step is due, in seconds from the first."""
+        if self._signal is None or self.mode == "parameters":
+            return np.zeros(n_steps)
+        return np.asarray((self._signal.times - self._signal.times[0]) * self.seconds_per_time_unit)
+
     def _measurement(self, readings: Mapping[str, list[Any]]) -> Measurement:
         def column(key: str) -> FloatArray:
             if key not in readings:
@@ -347,18 +302,3 @@ class BlueskyEvaluator:
 
 async def _awaited(value: Any) -> Any:
     return await value
-
-
-def _once(value: Any) -> Callable[[], Any]:
-    """Return what `wait_for` wants: a function that gives something to await."""
-    return lambda: _awaited(value)
-
-
-def _note(readings: dict[str, list[Any]], name: str, document: Mapping[str, Any]) -> None:
-    """Take up the readings in a document."""
-    if name == "event":
-        for key, value in document["data"].items():
-            readings.setdefault(key, []).append(value)
-    elif name == "event_page":
-        for key, values in document["data"].items():
-            readings.setdefault(key, []).extend(values)

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...simulators.ferrosim import FerroSim, FerroSimParameters, curl, normalized_curl
+from ...simulators.ferrosim import FerroSim, FerroSimParameters, PolarizationHistory, curl, normalized_curl
 from ...simulators.ferrosim.parameters import as_array
 from ...simulators.noise import MeasurementNoise, NoisyInstrument
 from ..records import EvaluatorKind, FloatArray, Measurement
@@ -20,6 +20,8 @@ from ..records import EvaluatorKind, FloatArray, Measurement
 Axis = Literal["x", "y", "both"]
 Preset = Literal["published", "small"]
 Update = Literal["synchronous", "random_sites"]
+_FAULTS = 7
+"""Keeps the stream of faults apart from that of the noise."""
 
 
 class FerroSimEvaluator:
@@ -37,7 +39,9 @@ class FerroSimEvaluator:
         n_threads: threads of the kernel.
         noise: errors of an emulated instrument that reads the curl, by the names of `MeasurementNoise` (``additive``, ``multiplicative``,
             ``dropout``, ``stuck``, ``latency``, ``latency_spread``); None for the exact number. The latency is really waited for.
-        noise_seed: seed of those errors.
+        noise_seed: seed of those errors, and of the faults.
+        faults: share of the measurements in which the emulated instrument fails (the trial has failed, too).
+        kind: ``physical`` treats the simulation as if it were an instrument: at most once, to rehearse a campaign.
     """
 
     def __init__(
@@ -53,11 +57,15 @@ class FerroSimEvaluator:
         n_threads: int = 1,
         noise: dict[str, float] | None = None,
         noise_seed: int = 0,
+        faults: float = 0.0,
+        kind: EvaluatorKind = "pure",
     ) -> None:
         if hold_steps < 0:
             raise ValueError(f"hold_steps must be at least 0, not {hold_steps}")
         if not np.isfinite(amplitude):
             raise ValueError(f"amplitude must be finite, not {amplitude}")
+        if not 0.0 <= faults <= 1.0:
+            raise ValueError(f"faults must lie between 0 and 1, not {faults}")
         self.amplitude = amplitude
         self.axis = axis
         self.hold_steps = hold_steps
@@ -67,6 +75,9 @@ class FerroSimEvaluator:
             FerroSimParameters.published() if preset == "published" else small_parameters(),
             **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
         )
+        self.faults = faults
+        self._kind: EvaluatorKind = kind
+        self._seed, self._n_measured = noise_seed, 0
         self._simulators: dict[int, FerroSim] = {}
         self._noise = None if noise is None else MeasurementNoise(**noise)
         self._instrument = None if self._noise is None else NoisyInstrument(self._noise, noise_seed)
@@ -76,20 +87,21 @@ class FerroSimEvaluator:
 
     @property
     def kind(self) -> EvaluatorKind:
-        """A simulation may be re-run at will."""
-        return "pure"
+        """``pure``, a simulation may be re-run at will, or as configured."""
+        return self._kind
 
     def prepare(self) -> None:
         """Compile the kernel by a run of the shortest kind."""
-        self.measure_many(np.zeros((1, max(2, self.parameters.n_steps - self.hold_steps))))
+        self._simulate(np.zeros((1, max(2, self.parameters.n_steps - self.hold_steps))))
 
     def measure(self, trajectory: FloatArray) -> Measurement:
-        """Simulate one trajectory of shape (T,) or (T, 2)."""
+        """Simulate one trajectory of shape (T,) or (T, 2); raises RuntimeError when the emulated instrument fails."""
         return self.measure_many(np.asarray(trajectory)[None])[0]
 
     def measure_many(self, trajectories: FloatArray) -> Sequence[Measurement]:
-        """Simulate trajectories of shape (S, T) or (S, T, 2) side by side."""
-        history = self._simulator(np.shape(trajectories)[1] + self.hold_steps).simulate(self.field(trajectories))
+        """Simulate trajectories of shape (S, T) or (S, T, 2) side by side; raises RuntimeError when the emulated instrument fails."""
+        self._fail_now_and_then(len(trajectories))
+        history = self._simulate(trajectories)
         curls, normalized = curl(history.polarization), normalized_curl(history.polarization)
         errors = np.full(len(curls), np.nan)
         if self._instrument is not None and self._noise is not None:
@@ -129,9 +141,20 @@ class FerroSimEvaluator:
             field[:, :, 1] = held
         return field
 
+    def _fail_now_and_then(self, n: int) -> None:
+        """Raise RuntimeError when one of the next n measurements is a fault; which are follows from the seed and their number alone."""
+        if self.faults == 0.0:
+            return
+        first, self._n_measured = self._n_measured, self._n_measured + n
+        if any(np.random.default_rng([self._seed, _FAULTS, number]).random() < self.faults for number in range(first, first + n)):
+            raise RuntimeError("the emulated instrument failed, as it was told to now and then (faults)")
+
     def close(self) -> None:
         """Forget the compiled simulators."""
         self._simulators.clear()
+
+    def _simulate(self, trajectories: FloatArray) -> PolarizationHistory:
+        return self._simulator(np.shape(trajectories)[1] + self.hold_steps).simulate(self.field(trajectories))
 
     def _simulator(self, n_steps: int) -> FerroSim:
         """Return the simulator for runs of ``n_steps`` steps of the preset's length."""

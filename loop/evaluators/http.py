@@ -1,6 +1,6 @@
 """An instrument server as an evaluator: latentloop calls it, with JSON over HTTP. See docs/http-instrument.md for the server's side.
 
-    GET  /               what it is: kind, and where it matters channels, units, steps
+    GET  /               what it is: kind, and where it matters channels, units, steps, sample_rate
     POST /measurements   one trajectory; the answer is the measurement. Header ``Idempotency-Key`` names the experiment.
     POST /stop           bring everything to rest
 
@@ -11,15 +11,15 @@ A request is sent again only where nothing can have fired: the connection was re
 import http.client
 import json
 import os
-from collections.abc import Mapping
 from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from ..errors import ConfigError, EvaluatorError, UnknownOutcomeError
+from ..errors import EvaluatorError, UnknownOutcomeError
 from ..records import EvaluatorKind, FloatArray, Job, Measurement, Signal
+from .declaration import require_wanted
 from .exchange import measurement_from_text, request_document
 
 _OK, _NO_CONTENT, _UNAVAILABLE = 200, 204, 503
@@ -91,22 +91,13 @@ class HttpEvaluator:
 
         Raises:
             EvaluatorError: it cannot be reached, or gives no description.
-            ConfigError: it wants other channels, units or steps.
+            ConfigError: it wants other channels, units, steps or another sample rate.
         """
         _ = self.kind
         description = self._description()
         if self._signal is None:
             return
-        units = description.get("units", {})
-        wanted = {
-            "channels": (description.get("channels"), list(self._signal.channels)),
-            "unit": (units.get("value") if isinstance(units, Mapping) else None, self._signal.unit),
-            "unit of time": (units.get("time") if isinstance(units, Mapping) else None, self._signal.time_unit),
-            "number of steps": (description.get("steps"), len(self._signal.times)),
-        }
-        for what, (theirs, ours) in wanted.items():
-            if theirs is not None and theirs != ours:
-                raise ConfigError(f"{self.url} wants the {what} {theirs!r}, the campaign's trajectories have {ours!r}; change one of them")
+        require_wanted(description, self._signal, self.url)
 
     def measure(self, trajectory: FloatArray) -> Measurement:
         """Have a trajectory measured that belongs to no trial."""

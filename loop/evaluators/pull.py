@@ -276,9 +276,15 @@ class PullEvaluator:
                 errors = {name: value for name, value in measured.errors.items() if math.isfinite(value)}
             except (TypeError, ValueError) as error:
                 reason = f"{reason}: {error}"
-        outcome = "completed" if metrics else "failed"
         command = Command(
-            "resolve", who=instrument, trial=trial, reason=reason, outcome=outcome, metrics=metrics, errors=errors, time=time()
+            "resolve",
+            who=instrument,
+            trial=trial,
+            reason=reason,
+            outcome="completed" if metrics else "failed",
+            metrics=metrics,
+            errors=errors,
+            time=time(),
         )
         CampaignStore.open(self._campaign).inbox.drop(command)
 

@@ -5,14 +5,15 @@ A function takes a trajectory (T,) or (T, channels) and returns a number, or a m
     def measure(trajectory):
         return {"charge": charge, "image": image}   # numbers become metrics, arrays are stored with the trial
 
-A class has `measure`, and what it needs of `kind`, `prepare`, `stop`, `close`, `accept_signal` and `measure_job` (see the protocols); it is
-made with ``arguments``. The module is looked up on Python's path and in the current folder; a name without a colon is that of an entry
-point in the group ``latentloop.evaluators``.
+A class has `measure`, and what it needs of `kind`, `wants` (see `declaration`), `prepare`, `stop`, `close`, `accept_signal` and
+`measure_job` (see the protocols); it is made with ``arguments``. The module is looked up on Python's path and in the current folder; a
+name without a colon is that of an entry point in the group ``latentloop.evaluators``.
 """
 
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 
 from ..errors import EvaluatorError
 from ..records import EvaluatorKind, FloatArray, Job, Measurement, Signal, as_array, as_number
+from .declaration import require_wanted
 
 BARE_METRIC = "objective"
 _GROUP = "latentloop.evaluators"
@@ -74,8 +76,14 @@ class PythonEvaluator:
         return bool(getattr(self._found(), "is_concurrent", False))
 
     def accept_signal(self, signal: Signal) -> None:
-        """Hand on what the trajectories' numbers mean."""
+        """Hand on what the trajectories' numbers mean.
+
+        Raises:
+            ConfigError: the target says in ``wants`` that it wants others.
+        """
         self._signal = signal
+        with suppress(EvaluatorError):  # where the module lies on the workers alone, `prepare` asks there
+            self._require_wanted(self._found())
 
     def prepare(self) -> None:
         """Import the function; make and prepare the object.
@@ -90,6 +98,7 @@ class PythonEvaluator:
             self._function = found
             return
         made = self._made() if inspect.isclass(found) else found
+        self._require_wanted(made)
         if not callable(getattr(made, "measure", None)):
             raise EvaluatorError(
                 f"evaluator {self.target} is a {type(made).__name__}; it must be a function of a trajectory, or have `measure`"
@@ -126,6 +135,12 @@ class PythonEvaluator:
         made, self._object, self._function = self._object, None, None
         if callable(getattr(made, "close", None)):
             made.close()
+
+    def _require_wanted(self, found: Any) -> None:
+        """Raise ConfigError where the campaign's trajectories are not what the target says in ``wants``."""
+        wants = getattr(found, "wants", None)
+        if self._signal is not None and wants is not None and not isinstance(wants, property):
+            require_wanted(wants, self._signal, f"evaluator {self.target}")
 
     def _found(self) -> Any:
         """Return what the target names."""

@@ -14,6 +14,7 @@ Source: IEEE Std 488.2-1992, sections 7.7.6 and 8.7.9 (blocks), 10.18 (``*OPC?``
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from ..errors import ConfigError, EvaluatorError, UnknownOutcomeError
 from ..records import EvaluatorKind, FloatArray, Measurement, Signal
+from .declaration import require_wanted
 
 Format = Literal["ascii", "real32", "real64"]
 
@@ -56,6 +58,7 @@ class ScpiEvaluator:
         rest: commands that bring the output to rest, for `stop` and `close`.
         full_scale: the trajectory's value that the generator calls 1; values are divided by it, and one beyond it is not sent.
         seconds_per_time_unit: of the trajectory's times, for ``{rate}``.
+        sample_rate: [low, high] that the generator can play, in steps per second.
         timeout: seconds for each answer, the one to ``*OPC?`` after the trigger included.
         error_query: asks for one entry of the error queue; empty where there is none.
         kind: ``physical``, unless it is a simulation.
@@ -77,6 +80,7 @@ class ScpiEvaluator:
         rest: Sequence[str] = (),
         full_scale: float | None = None,
         seconds_per_time_unit: float = 1.0,
+        sample_rate: tuple[float, float] | None = None,
         timeout: float = 10.0,
         error_query: str = "SYST:ERR?",
         kind: EvaluatorKind = "physical",
@@ -103,6 +107,7 @@ class ScpiEvaluator:
         self.setup, self.download, self.trigger, self.rest = tuple(setup), tuple(download), tuple(trigger), tuple(rest)
         self.read_format: Format = read_format
         self.full_scale, self.timeout, self.error_query = full_scale, timeout, error_query
+        self.sample_rate = sample_rate
         self.seconds_per_time_unit, self.backend, self.termination = seconds_per_time_unit, backend, termination
         self._kind: EvaluatorKind = kind
         self._rate: float | None = None
@@ -125,8 +130,11 @@ class ScpiEvaluator:
         """Take up the sample rate.
 
         Raises:
-            ConfigError: a command wants ``{rate}``, and the times are not evenly spaced.
+            ConfigError: a command wants ``{rate}``, and the times are not evenly spaced; or the rate is not one that can be played.
         """
+        if self.sample_rate is not None:
+            seconds = replace(signal, times=signal.times * self.seconds_per_time_unit, time_unit="s")
+            require_wanted({"sample_rate": self.sample_rate}, seconds, self.address)
         steps = np.diff(signal.times) * self.seconds_per_time_unit
         is_even = len(steps) > 0 and float(np.ptp(steps)) <= _EVEN * float(steps.mean())
         self._rate = 1.0 / float(steps.mean()) if is_even else None

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from ..process import Process
+from ..process import Process
 from ..protocols import Progress, Result
 from ..records import Job, Outcome
 from .child import ChildWorker
@@ -77,6 +78,12 @@ class LocalExecutor:
             if isinstance(worker, _Child) and worker.number is not None and worker.number not in self._known:
                 self._known[worker.number] = Process.of(worker.number)
         return list(self._known.values())
+
+    @property
+    def processes(self) -> list[Process]:
+        """The processes that measure: this one, or children."""
+        children = [worker.number for worker in self._workers if isinstance(worker, _Child)]
+        return [Process.of(number) for number in children if number is not None] if self._spec.timeout is not None else [Process.of_this()]
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Have jobs measured, by the next thread that is free."""

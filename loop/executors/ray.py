@@ -27,6 +27,7 @@ from ..process import Process
 from ..protocols import Progress, Result
 from ..records import Failure, FloatArray, Job, Measurement, Outcome
 from ..threads import thread_environment
+from .ray_signals import handlers_kept
 from .ray_watch import RayWatch
 from .worker import EvaluatorSpec, Worker
 
@@ -257,7 +258,8 @@ class RayExecutor:
     def _start_ray(self, address: str | None, n_workers: int) -> None:
         try:
             size: dict[str, Any] = {} if address else {"num_cpus": max(1, n_workers), "include_dashboard": False}
-            self._ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **size)
+            with handlers_kept():
+                self._ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **size)
         except Exception as error:
             where = f"reach Ray at {address}" if address else "start Ray here"
             raise ExecutorError(f"cannot {where}: {error}; `--executor local` needs no Ray") from error

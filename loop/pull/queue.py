@@ -2,18 +2,18 @@
 
     QUEUE/open/00000017.KEY       an index: trials that are offered and not decided
     QUEUE/trials/KEY/offer        the trial's document, and for how long a claim holds                         (slot)
-    QUEUE/trials/KEY/waiting      renewed by the campaign as long as it waits for the result
+    QUEUE/trials/KEY/.waiting     renewed by the campaign as long as it waits for the result
     QUEUE/trials/KEY/claim-000    who claimed it, the hash of the token, until when                            (slot)
-    QUEUE/trials/KEY/beat-000     renewed by that claim's heartbeats
+    QUEUE/trials/KEY/.beat-000    renewed by that claim's heartbeats
     QUEUE/trials/KEY/decision     started by claim n, or withdrawn by the campaign: whoever comes first        (slot)
     QUEUE/trials/KEY/result       what the instrument posted first                                             (slot)
     QUEUE/trials/KEY/stop         tells the instrument to come to rest;  taken: the campaign has the result
     QUEUE/late/00000017.KEY       an index: results that nobody waited for
 
-A slot is filled once (see `slots`). `decision` is the one point where it is settled whether a trial fires: two claims, or a claim and the
-campaign that withdraws the trial, may race for it, and one wins. A claim that has expired is as if it had not been; one that has started
-holds for ever. A campaign that no longer waits (it was killed) has nothing started. Keys name a trial and its trajectory for all times, so
-a resumed campaign that offers a trial again finds the claim and the result of the first time.
+A slot is filled once (see `slots`); what has a dot is alive, and no part of the record. `decision` is the one point where it is settled
+whether a trial fires: two claims, or a claim and the campaign that withdraws the trial, may race for it, and one wins. A claim that has
+expired is as if it had not been; one that has started holds for ever. A campaign that no longer waits (it was killed) has nothing started.
+Keys name a trial and its trajectory for all times, so a resumed campaign finds the claim and the result of the first time.
 """
 
 import hashlib
@@ -115,7 +115,7 @@ class PullQueue:
 
     def keep(self, key: str) -> None:
         """Say that the campaign still waits for this trial; to be called more often than every `OFFER_SECONDS`."""
-        path = self._trial(key) / "waiting"
+        path = self._trial(key) / ".waiting"
         path.touch()
         now = self._clock()
         os.utime(path, (now, now))
@@ -245,13 +245,13 @@ class PullQueue:
         """Say that a trial's result has been handed on, so that nobody else needs to."""
         folder = self._trial(str(document["key"]))
         (folder / "taken").touch()
-        (folder / "waiting").unlink(missing_ok=True)
+        (folder / ".waiting").unlink(missing_ok=True)
         self._unmark("late", document)
 
     def leave(self, key: str) -> bool:
         """Say that the campaign waits no longer for a started trial; False where its result is there after all."""
         folder = self._trial(key)
-        (folder / "waiting").unlink(missing_ok=True)
+        (folder / ".waiting").unlink(missing_ok=True)
         # Whoever fills the result after this finds nobody waiting, and marks it; whoever filled it before is found here.
         return not (folder / "result").exists()
 
@@ -288,15 +288,15 @@ class PullQueue:
         return float((read_slot(folder / "offer") or {"expires_seconds": OFFER_SECONDS})["expires_seconds"])
 
     def _beat(self, folder: Path, attempt: int) -> None:
-        replace_slot(folder / _numbered("beat", attempt), {"expires_at": self._clock() + self._seconds(folder)})
+        replace_slot(folder / _numbered(".beat", attempt), {"expires_at": self._clock() + self._seconds(folder)})
 
     def _expires_at(self, folder: Path, attempt: int) -> float:
-        found = read_slot(folder / _numbered("beat", attempt)) or read_slot(folder / _numbered("claim", attempt)) or {}
+        found = read_slot(folder / _numbered(".beat", attempt)) or read_slot(folder / _numbered("claim", attempt)) or {}
         return float(found.get("expires_at", 0.0))
 
     def _is_waiting(self, folder: Path) -> bool:
         try:
-            return (folder / "waiting").stat().st_mtime > self._clock() - OFFER_SECONDS
+            return (folder / ".waiting").stat().st_mtime > self._clock() - OFFER_SECONDS
         except FileNotFoundError:
             return False
 

@@ -112,8 +112,9 @@ def token_from(variable: str, file: Path) -> str:
             raise ConfigError(f"evaluator.parameters.token_variable: the environment variable {variable} is not set")
         return found
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # nobody else may read it
-    except FileExistsError:
+    except FileExistsError:  # the usual case: made before
         pass
     except OSError as error:
         raise ConfigError(f"cannot make the token file {file}: {error.strerror}; set evaluator.parameters.token_file") from error

@@ -10,7 +10,6 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
 
 from ... import __version__
-from ..errors import StoreError
 from ..pull.queue import PullQueue
 from ..pull.routes import pull_router
 from . import about_routes, campaign_routes, figure_routes, static_routes, trial_routes
@@ -25,7 +24,7 @@ from .sessions import SessionFile
 from .settings import ServerSettings
 from .snapshots import Snapshots
 from .studio import Studio
-from .tokens import FOLDER, TokenFile
+from .tokens import TokenFile, prepare_root
 
 log = logging.getLogger("latentloop.service")
 
@@ -79,20 +78,6 @@ def make_app(root: Path, settings: ServerSettings, *, has_authentication: bool =
 
     app.add_middleware(Standing)
     return app
-
-
-def prepare_root(root: Path) -> Path:
-    """Return the root as an absolute path, made if need be, with the server's own folder in it.
-
-    Raises:
-        StoreError: it cannot be made.
-    """
-    try:
-        made = root.expanduser().resolve()
-        (made / FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot use {root} as the server's root: {error.strerror}") from error
-    return made
 
 
 def _beside(desk: Desk):  # type: ignore[no-untyped-def]

@@ -99,7 +99,7 @@ def configuration_from_reduced(name: str, data: Mapping[str, Any], settings: Ser
 def _set(data: dict[str, Any], key: str, value: Any) -> None:
     """Set one dotted key."""
     parts = key.split(".")
-    if len(parts) > _MAX_DEPTH or not all(_WORD.match(part) for part in parts):
+    if parts[0] not in SECTIONS or len(parts) > _MAX_DEPTH or not all(_WORD.match(part) for part in parts):
         raise ConfigError(f"{key[:80]!r} is not a key of the configuration, for example optimizer.acquisition")
     target = data
     for part in parts[:-1]:
@@ -226,7 +226,7 @@ def checked_family(section: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-_CHANGEABLE = ("seed", "optimizer.", "budget.", "objective.", "safety.")
+_CHANGEABLE = ("optimizer.", "budget.", "objective.", "safety.")
 """Keys that a fork may change: it keeps what measures, where, and over which trajectories."""
 
 
@@ -239,9 +239,7 @@ def checked_changes(overrides: Mapping[str, Any]) -> list[str]:
     found = []
     for key, value in overrides.items():
         if not key.startswith(_CHANGEABLE) or not all(_WORD.match(part) for part in key.split(".")):
-            raise ConfigError(
-                f"a fork cannot change {key[:80]!r}; it may change keys of optimizer, budget, objective, safety, and the seed"
-            )
+            raise ConfigError(f"a fork cannot change {key[:80]!r}; it may change keys of optimizer, budget, objective and safety")
         _require_plain(value, key)
         for place, registry in CHOICES.items():
             if key == ".".join(place):

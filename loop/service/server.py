@@ -5,16 +5,17 @@ import ipaddress
 import logging
 import socket
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import ConfigError, StoreError
-from .app import make_app, prepare_root
+from .app import make_app
 from .launcher import Launcher, LocalLauncher
 from .settings import ServerSettings, load_settings
-from .tokens import TokenFile
+from .tokens import TokenFile, prepare_root
 
 log = logging.getLogger("latentloop.service")
 
@@ -93,6 +94,11 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._desk = app.state.desk
         self._listening = listening
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature that signal wants
+        """Stop in peace; at once when asked again. Being told to stop is no failure: the process ends with 0."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the streams end, then wait for what is under way."""

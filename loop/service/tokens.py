@@ -152,6 +152,20 @@ class TokenFile:
         write_private(self.path, json.dumps([asdict(token) for token in tokens.values()], indent=1))
 
 
+def prepare_root(root: Path) -> Path:
+    """Return the root as an absolute path, made if need be, with the server's own folder in it.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    try:
+        made = root.expanduser().resolve()
+        (made / FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot use {root} as the server's root: {error.strerror}") from error
+    return made
+
+
 def write_private(path: Path, text: str) -> None:
     """Replace a file that nobody but this user may read.
 

@@ -1,7 +1,8 @@
 """Fault points: places in the store and the controller at which a test may kill the process, to prove that nothing is lost there.
 
 ``LATENTLOOP_FAULT=controller.committed:3`` ends the process by SIGKILL the third time it reaches that point; ``any:40`` the fortieth
-time it reaches any. Without that variable a point costs one comparison. The points are listed, so that the kill campaign can visit each of them.
+time it reaches any; ``controller.armed:2:STOP`` stops it there until SIGCONT, like a laptop that sleeps. Without that variable a point
+costs one comparison. The points are listed, so that the kill campaign can visit each of them.
 """
 
 import os
@@ -42,8 +43,10 @@ class _Plan:
     """Where this process ends, and how often it has been there."""
 
     def __init__(self, text: str) -> None:
-        self.point, _, count = text.partition(":")
+        self.point, _, rest = text.partition(":")
+        count, _, name = rest.partition(":")
         self.left = int(count or 1)
+        self.signal = signal.Signals[f"SIG{name or 'KILL'}"]
         if self.point not in (*POINTS, _ANY):
             raise ValueError(f"{_VARIABLE}={text}: there is no fault point {self.point!r}; known are {', '.join(POINTS)}")
 
@@ -62,4 +65,4 @@ def reach(point: str) -> None:
     if _plan is not None and _plan.point in (point, _ANY):
         _plan.left -= 1
         if _plan.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), _plan.signal)

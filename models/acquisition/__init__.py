@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .random import Random
     from .sobol import Sobol
     from .thompson import Thompson
+    from .trust_region import TrustRegion
     from .ucb import UCB
     from .ucb_schedule import UCBSchedule
 
@@ -50,6 +51,7 @@ _HOMES = {
     "Random": "random",
     "Sobol": "sobol",
     "Thompson": "thompson",
+    "TrustRegion": "trust_region",
     "UCB": "ucb",
     "UCBSchedule": "ucb_schedule",
     "ball_bounds": "ball",
@@ -82,6 +84,7 @@ __all__ = [
     "Random",
     "Sobol",
     "Thompson",
+    "TrustRegion",
     "UCBSchedule",
     "ball_bounds",
 ]

@@ -124,4 +124,4 @@ Domain: TypeAlias = Box | CandidateSet
 
 def _keys(rows: Array) -> list[bytes]:
     """A digest of each row (n, d); adding 0 turns -0.0, which differs from 0.0 in its bytes only, into 0.0."""
-    return [blake2b(np.ascontiguousarray(row + 0.0), digest_size=_DIGEST).digest() for row in rows]
+    return [blake2b((row + 0.0).tobytes(), digest_size=_DIGEST).digest() for row in rows]

@@ -24,6 +24,7 @@ ACQUISITIONS: Final[Mapping[str, str]] = {
     "random": "latentloop.models.acquisition.random:Random",
     "sobol": "latentloop.models.acquisition.sobol:Sobol",
     "thompson": "latentloop.models.acquisition.thompson:Thompson",
+    "trust_region": "latentloop.models.acquisition.trust_region:TrustRegion",
     "ucb": "latentloop.models.acquisition.ucb:UCB",
     "ucb_schedule": "latentloop.models.acquisition.ucb_schedule:UCBSchedule",
 }

@@ -16,7 +16,7 @@ Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, MIT Pre
 import warnings
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike

@@ -201,7 +201,7 @@ def facts(history):
     ], history.told
 
 
-def perish(scene, folder, plans, alone, tally, generator):
+def perish(scene, folder, plans, alone, tally, generator, cheat=False):
     """Run one campaign through its kills to its end, and judge what is left."""
     store, log = folder / "store", folder / "log"
     folder.mkdir(parents=True)
@@ -226,6 +226,8 @@ def perish(scene, folder, plans, alone, tally, generator):
                 tally.complain(scene, f"trial {number} was {reading} and is {found.get(number)} after {plan!r}")
         known = found
     tally.kills += n_kills
+    if cheat:
+        log.write_text(log.read_text() * 2)
     judge(scene, store, log, alone, tally, plans)
 
 
@@ -327,7 +329,8 @@ def main():
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ray", action="store_true")
-    parser.add_argument("--scene", default="")
+    parser.add_argument("--scene", default="", help="only this one")
+    parser.add_argument("--cheat", action="store_true", help="write every shot down twice: the campaign must notice")
     asked = parser.parse_args()
     scenes = [scene for scene in (RAY_SCENES if asked.ray else SCENES) if asked.scene in ("", scene.name)]
     if asked.ray:
@@ -344,7 +347,7 @@ def main():
     turn = 0
     while tally.kills < asked.kills and len(tally.complaints) < 5:
         scene = scenes[turn % len(scenes)]
-        perish(scene, asked.folder / f"{scene.name}-{turn}", next(makers[scene]), alone[scene], tally, generator)
+        perish(scene, asked.folder / f"{scene.name}-{turn}", next(makers[scene]), alone[scene], tally, generator, asked.cheat)
         turn += 1
     print(
         json.dumps(

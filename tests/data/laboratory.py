@@ -306,3 +306,9 @@ class Side:
         time.sleep(self.seconds)
         self.n_now -= 1
         return {"objective": smooth(trajectory), "most": self.n_most}
+
+
+class Choosy(PureDevice):
+    """An instrument that wants other trajectories than most campaigns have."""
+
+    wants = {"units": {"value": "kV"}}  # noqa: RUF012 - as users write it

@@ -46,7 +46,7 @@ def test_an_unknown_trial_is_completed_with_the_reading_that_the_operator_found(
     path = tmp_path / "x"
     run_campaign(config(budget={"trials": 4}, **eventful(vanishing=[1])), path)
     assert CampaignStore.open(path).history.waiting()["unknown"] == [1]
-    with pytest.raises(ConfigError, match="needs the reading of 'objective': --metric objective=1.23"):
+    with pytest.raises(ConfigError, match=r"needs the reading of 'objective': --metric objective=1\.23"):
         act(path, Command("resolve", trial=1, outcome="completed"))
     with pytest.raises(StoreError, match="trial 0 is completed, not unknown"):
         act(path, Command("resolve", trial=0, outcome="failed"))
@@ -333,3 +333,62 @@ def test_a_campaign_that_operators_steer_is_resumed_to_the_last_bit_wherever_it_
             run_campaign(made, path, observer=Script(path, says, plug_at))
         resumed = open_campaign(path, observer=Script(path, says))
         assert facts(resumed) == facts(whole), plug_at
+
+
+def test_a_kill_between_an_edited_trajectory_and_its_event_loses_nothing(held, monkeypatch):
+    wave = [0.2] * len(CampaignStore.open(held).times())
+    real = CampaignStore.append
+
+    def append(self, kind, data):
+        if kind == "edited":
+            raise KeyboardInterrupt
+        return real(self, kind, data)
+
+    monkeypatch.setattr(CampaignStore, "append", append)
+    with pytest.raises(KeyboardInterrupt):
+        act(held, Command("edit", "Ada", 0, trajectory=wave))
+    monkeypatch.undo()
+    assert not CampaignStore.open(held).history.trials[0].is_edited
+    act(held, Command("approve", "Ada", 0))  # empties the inbox in its order: the edit comes first
+    trial = open_campaign(held).trials[0]
+    assert (trial.is_edited, trial.state) == (True, TrialState.COMPLETED)
+    np.testing.assert_array_equal(CampaignStore.open(held).trajectory(trial), wave)
+
+
+def test_the_command_line_resolves_accepts_edits_proposes_and_notes(config, tmp_path, command):
+    import subprocess
+
+    from latentloop.loop.cli import app
+    from typer.testing import CliRunner
+
+    path = tmp_path / "x"
+    made = config(budget={"trials": 4}, objective={"plausible": (-9, 9)}, **eventful(vanishing=[1], wild=[2], wrong=11.0))
+    run_campaign(made, path)
+    program, environment = command
+
+    def call(*arguments):
+        return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, env=environment)
+
+    assert "unknown: 1; quarantined: 2" in CliRunner().invoke(app, ["status", str(path)]).output
+    for wrong, words in (
+        (["--resolve", "1", "banana"], "completed, failed, repeat"),
+        (["--resolve", "1", "completed", "--metric", "objective"], "name=value"),
+        (["--resolve", "1", "completed"], "needs the reading"),
+        (["--approve", "some"], "or all"),
+        (["--propose", "--z", "a,b"], "commas"),
+        (["--propose", "--trajectory", str(tmp_path / "none.npy")], "cannot read"),
+    ):
+        done = CliRunner().invoke(app, ["trials", str(path), *wrong])
+        assert isinstance(done.exception, ConfigError)
+        assert words in str(done.exception)
+    np.save(tmp_path / "wave.npy", np.full(len(CampaignStore.open(path).times()), 0.3))
+    done = call("trials", path, "--resolve", 1, "completed", "--metric", "objective=0.5", "--accept", 2, "--reason", "seen on the screen")
+    assert done.stdout.splitlines() == ["trial 2: accepted, and learned from", "trial 1: resolved as completed"]
+    done = call("trials", path, "--propose", "--trajectory", tmp_path / "wave.npy", "--note", "warm today", "--trial", 3)
+    assert done.returncode == 0, done.stderr
+    assert "no trial waits for approval" in CliRunner().invoke(app, ["trials", str(path), "--approve", "all"]).output
+    history = open_campaign(path, trials=5)
+    assert (history.trials[4].acquisition, history.trials[4].objective) == ("operator", 0.0)
+    listed = call("trials", path).stdout
+    assert "warm today" in listed
+    assert "outside the plausible range" in listed

@@ -11,6 +11,7 @@ from latentloop.loop.errors import UnknownNameError
 from latentloop.loop.registry import ACQUISITIONS
 
 BOX = [[-1.0, 2.0], [3.0, 4.0]]
+BOX_CENTRE = [[0.5, 3.5]]
 NAMES = sorted(ACQUISITIONS.built_in)
 SLOW = {"gibbon", "joint_entropy", "knowledge_gradient", "log_nei", "max_value_entropy", "q_log_ei", "q_log_nei"}
 QUICK = sorted(set(NAMES) - SLOW)
@@ -446,3 +447,53 @@ def test_a_restored_optimizer_asks_what_the_uninterrupted_one_asks_between_refit
             optimizer.ask()
     again = Optimizer.from_state(json.loads(json.dumps(optimizer.state())))
     np.testing.assert_array_equal(optimizer.ask(2), again.ask(2))
+
+
+def waves(points):
+    """Trajectories that points stand for."""
+    points = np.atleast_2d(points)
+    return points[:, :1] * np.sin(np.linspace(0, 6, 50)) + points[:, 1:] * np.linspace(0, 1, 50)
+
+
+def test_the_defaults_are_the_same_for_an_optimizer_and_for_a_campaign():
+    from latentloop.loop.config import OptimizerConfig
+
+    chosen, state = OptimizerConfig(), Optimizer(BOX).state()
+    assert (chosen.surrogate.name, chosen.acquisition.name) == (state["surrogate"]["name"], state["acquisition"]["name"])
+    assert chosen.n_initial is None
+
+
+@pytest.mark.parametrize("surrogate", [None, "gp_pca"])
+def test_what_points_stand_for_is_looked_at_and_given_again_after_a_restart(surrogate):
+    seen = []
+
+    def features(points):
+        seen.append(points)
+        return waves(points)
+
+    optimizer = run(Optimizer(BOX, surrogate=surrogate, features=features, n_initial=4), 9)
+    assert seen
+    again = Optimizer.from_state(json.loads(json.dumps(optimizer.state())), features=features)
+    np.testing.assert_array_equal(optimizer.ask(2), again.ask(2))
+
+
+def test_a_surrogate_that_knows_nothing_of_features_is_left_alone():
+    optimizer = run(Optimizer(BOX, surrogate="gp", features=lambda points: 1 / 0, n_initial=4), 6)
+    assert optimizer.posterior(BOX_CENTRE)[0].shape == (1,)
+
+
+def test_thousands_of_raw_trajectories_are_asked_for_quickly_and_each_once():
+    """Rows are hashed once: an ask over a pool of sixty megabytes costs no more than looking at it."""
+    from time import process_time
+
+    pool = np.random.default_rng(0).standard_normal((5_000, 900))
+    pool[17] = pool[4_000]
+    optimizer = Optimizer(np.tile([-9.0, 9.0], (900, 1)), candidates=pool, acquisition="random", n_initial=5)
+    optimizer.ask()
+    start = process_time()
+    asked = [optimizer.ask()[0] for _ in range(20)]
+    assert (process_time() - start) / 20 < 0.1
+    assert len({row.tobytes() for row in asked}) == 20
+    optimizer.tell(pool[17], [1.0])
+    remaining = optimizer.ask(100)
+    assert not (remaining == pool[4_000]).all(axis=1).any()

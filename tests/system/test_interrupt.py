@@ -15,7 +15,7 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 PROGRAM = Path(sys.executable).with_name("latentloop")
 
 
-def configuration(folder, kind, grace, timeout=None, seconds=60.0):
+def configuration(folder, kind, grace, timeout=None, seconds=60.0, executor="local"):
     path = folder / "campaign.yaml"
     arguments = {"log": str(folder / "log"), "seconds": seconds, "kind": kind}
     evaluator = {"name": "python", "parameters": {"target": "laboratory:Patient", "arguments": arguments}}
@@ -28,7 +28,7 @@ def configuration(folder, kind, grace, timeout=None, seconds=60.0):
         "evaluator": evaluator,
         "optimizer": {"acquisition": "random", "n_initial": 3},
         "budget": {"trials": 4},
-        "executor": {"name": "local", "grace_seconds": grace},
+        "executor": {"name": executor, "workers": 1, "grace_seconds": grace},
     }
     path.write_text(yaml.safe_dump(data))
     return path
@@ -64,7 +64,11 @@ def is_firing(folder):
     return lambda: "fired 1" in lines(folder)
 
 
-@pytest.mark.parametrize(("number", "timeout"), [(signal.SIGINT, None), (signal.SIGTERM, None), (signal.SIGINT, 300.0)])
+@pytest.mark.parametrize(("number", "timeout"), [
+        (signal.SIGINT, None),
+        pytest.param(signal.SIGTERM, None, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 300.0, marks=pytest.mark.slow),
+    ])
 def test_a_physical_measurement_that_outlasts_the_grace_is_stopped_unknown_and_never_fired_again(tmp_path, number, timeout):
     store = tmp_path / "store"
     process = start("run", configuration(tmp_path, "physical", 0.5, timeout), "--store", store)
@@ -84,6 +88,7 @@ def test_a_physical_measurement_that_outlasts_the_grace_is_stopped_unknown_and_n
     assert CampaignStore.open(store).history.counts() == {"completed": 3, "unknown": 1}
 
 
+@pytest.mark.slow
 def test_a_pure_measurement_that_outlasts_the_grace_is_left_to_the_next_session(tmp_path):
     store = tmp_path / "store"
     process = start("run", configuration(tmp_path, "pure", 0.2), "--store", store)
@@ -99,6 +104,7 @@ def test_a_pure_measurement_that_outlasts_the_grace_is_left_to_the_next_session(
     assert CampaignStore.open(store).history.counts() == {"completed": 4}
 
 
+@pytest.mark.slow
 def test_a_measurement_that_comes_back_within_the_grace_is_recorded(tmp_path):
     store = tmp_path / "store"
     process = start("run", configuration(tmp_path, "physical", 30.0, seconds=1.5), "--store", store)
@@ -154,3 +160,16 @@ def test_a_campaign_is_paused_resumed_and_stopped_from_another_terminal(tmp_path
     assert "asked for it: enough" in said
     numbers = [line for line in lines(tmp_path) if line.startswith("fired")]
     assert len(numbers) == len(set(numbers))
+
+
+@pytest.mark.slow
+def test_on_ray_an_instrument_comes_to_rest_in_the_midst_of_its_measurement(tmp_path):
+    store = tmp_path / "store"
+    process = start("run", configuration(tmp_path, "physical", 0.5, executor="ray"), "--store", store)
+    wait_for(is_firing(tmp_path), 120)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "stop" in lines(tmp_path)
+    assert CampaignStore.open(store).history.counts() == {"completed": 1, "unknown": 1}
+    assert [line for line in lines(tmp_path) if line.startswith("fired")] == ["fired 0", "fired 1"]

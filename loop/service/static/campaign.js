@@ -29,19 +29,18 @@ export class Campaign {
     this.chosen = null;
   }
 
-  /** Reads what there is, and follows from there on. */
-  async load() {
-    const [detail, page, last] = await Promise.all([
-      get(["campaigns", this.name]),
+  /** Reads what there is beside the campaign's `detail`, and follows from there on. */
+  async load(detail) {
+    const [page, last] = await Promise.all([
       get(["campaigns", this.name, "trials"], { limit: FIRST_TRIALS, newest: true }),
-      get(["campaigns", this.name, "events"], { limit: FIRST_EVENTS }).catch(() => ({ events: [] })),
+      get(["campaigns", this.name, "events"], { after: Math.max(-1, detail.last_event - FIRST_EVENTS), limit: FIRST_EVENTS }),
     ]);
     this.detail = detail;
     this.summary = detail;
     for (const trial of page.trials) this.trials.set(trial.number, trial);
     this.total = page.total;
     this.events = last.events.slice().sort((a, b) => b.number - a.number);
-    // The stream starts after the oldest of the answers: an event may come twice, none can be missed.
+    // The stream starts after the oldest answer, which is `detail`: an event may come twice, none can be missed.
     this.#live = new Live(address(["campaigns", this.name, "stream"]), ["hello", "journal", "summary"], (kind, data) => this.#receive(kind, data), {
       after: detail.last_event,
       caughtUp: () => this.#lookAgain(0),
@@ -110,7 +109,9 @@ export class Campaign {
       change.trials.push(data.trial);
     }
     if (!this.events.length || data.number > this.events[0].number) {
-      this.events.unshift({ number: data.number, time: data.time, kind: data.kind, data: data.data });
+      // An event that changes a trial brings the trial instead of its own data.
+      const told = data.trial ? { trial: data.trial.number, objective: data.trial.objective, reason: data.trial.reason } : {};
+      this.events.unshift({ number: data.number, time: data.time, kind: data.kind, data: { ...told, ...data.data } });
       if (this.events.length > KEPT_EVENTS) this.events.length = KEPT_EVENTS;
       change.events.push(this.events[0]);
     }

@@ -60,9 +60,9 @@ export async function openCampaign(main, { name, trial, isWanted }) {
 /** Loads a campaign; of one that is just being started there is nothing to read yet. */
 async function ready(campaign, state, isWanted) {
   while (isWanted()) {
-    const summary = await get(["campaigns", campaign.name]);
-    if (summary.state !== "starting" || summary.last_event >= 0) {
-      await campaign.load();
+    const detail = await get(["campaigns", campaign.name]);
+    if (detail.state !== "starting" || detail.last_event >= 0) {
+      await campaign.load(detail);
       return;
     }
     write(state, "The campaign is starting …");

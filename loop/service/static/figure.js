@@ -43,9 +43,10 @@ export class Figure {
   #stops = [];
   #abort = new AbortController();
 
-  /** `drawn(figure)` is called after each whole drawing, with this object. */
-  constructor(parts, { parameters = {}, label = "Figure", drawn = () => {}, tallest = 720, prepare = (figure) => figure, content = null } = {}) {
+  /** `drawn(figure)` is called after each whole drawing, with this object; `absent()` says why there is nothing to ask for yet, or "". */
+  constructor(parts, { parameters = {}, label = "Figure", drawn = () => {}, tallest = 720, prepare = (figure) => figure, content = null, absent = () => "" } = {}) {
     this.parts = parts;
+    this.absent = absent;
     this.given = content;
     this.parameters = parameters;
     this.label = label;
@@ -100,6 +101,8 @@ export class Figure {
 
   #schedule() {
     if (!this.#isDirty || !this.#isSeen || this.#isBusy || this.#abort.signal.aborted) return;
+    const why = this.absent();
+    if (why) return this.#say(why);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#load(), Math.max(0, this.#next - performance.now()));
   }

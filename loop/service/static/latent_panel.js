@@ -28,6 +28,7 @@ export class LatentPanel {
       label: "Latent space with the surrogate's belief, the explored trials and those under way",
       drawn: (figure) => this.#drawn(figure),
       prepare: (figure) => this.#prepare(figure),
+      absent: () => (campaign.detail.models?.length ? "" : "The latent model has not been trained yet."),
     });
     this.preview = new LineChart({ height: 120, isSmall: true, label: "Trajectory of the trial under the pointer" });
     this.caption = h("p");
@@ -46,6 +47,7 @@ export class LatentPanel {
 
   /** Appends new trials, and asks for new surfaces at leisure. */
   update(change) {
+    if (change.detail && !this.figure.content) this.figure.invalidate();
     for (const trial of change.trials) this.#waiting.set(trial.number, trial);
     if (!this.#waiting.size || this.#timer) return;
     this.#timer = setTimeout(() => this.#append(), 60);

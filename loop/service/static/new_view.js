@@ -33,6 +33,7 @@ class NewCampaign {
       h("div", { class: "new-main" }, h("fieldset", { class: "panel" }, h("legend", {}, "Preset"), this.presets), h("div", { class: "panel" }, field("Name of the campaign", this.name, "Letters, digits, dots, dashes and underscores."), this.place)),
       h("div", { class: "new-side" }, panel("Training trajectories", {}, this.chart.element, this.previewNote), h("div", { class: "panel" }, this.refused, this.submit)),
     );
+    this.form.hidden = true; // what is typed before the preset is there would be lost
     fill(main, h("h1", { tabindex: "-1" }, "New campaign"), this.form);
     document.title = "New campaign · latentloop";
   }
@@ -43,6 +44,7 @@ class NewCampaign {
     this.names = names;
     this.known = Array.isArray(presets) ? presets : presets.presets;
     fill(this.presets, this.known.map((preset, k) => this.#radio(preset, k)));
+    this.form.hidden = false;
     if (this.known.length) this.#choose(this.known.find((preset) => preset.name === "quick") || this.known[0]);
     else {
       write(this.refused, "This service allows no preset; its configuration says which evaluators may be used.");

@@ -1,5 +1,7 @@
 """FerroSIM as an evaluator."""
 
+import time
+
 import numpy as np
 import pytest
 from latentloop.loop.errors import ConfigError
@@ -57,9 +59,38 @@ def test_an_emulated_instrument_errs_and_says_how_much(row):
     assert np.isnan(FerroSimEvaluator(noise={"dropout": 1.0}).measure(row).metrics["curl"])
 
 
+def test_an_emulated_instrument_takes_its_time_sticks_and_fails(row):
+    slow = FerroSimEvaluator(preset="small", noise={"latency": 0.15})
+    slow.prepare()
+    begun = time.monotonic()
+    slow.measure(row[:60])
+    assert time.monotonic() - begun >= 0.15
+    stuck = FerroSimEvaluator(preset="small", noise={"stuck": 1.0})
+    assert stuck.measure(row[:60]).metrics["curl"] == stuck.measure(-row[:60]).metrics["curl"]
+    assert stuck.measure(row[:60]).metrics["normalized_curl"] != stuck.measure(-row[:60]).metrics["normalized_curl"]
+
+    def failures(seed):
+        faulty = FerroSimEvaluator(preset="small", faults=0.3, noise_seed=seed)
+        faulty.prepare()
+        found = []
+        for _ in range(60):
+            try:
+                faulty.measure(row[:20])
+                found.append(False)
+            except RuntimeError:
+                found.append(True)
+        return found
+
+    assert 8 <= sum(failures(1)) <= 28
+    assert failures(1) == failures(1) != failures(2)
+    assert FerroSimEvaluator(preset="small", kind="physical").kind == "physical"
+
+
 def test_wrong_parameters_are_sentences():
     with pytest.raises(ConfigError, match="hold_steps"):
         EVALUATORS.create("ferrosim", {"hold_steps": -1})
+    with pytest.raises(ConfigError, match="faults"):
+        EVALUATORS.create("ferrosim", {"faults": 1.5})
     with pytest.raises(ConfigError, match="loudness"):
         EVALUATORS.create("ferrosim", {"noise": {"loudness": 1.0}})
     with pytest.raises(ConfigError, match="known are"):

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -347,6 +348,60 @@ def test_a_driver_killed_while_an_instrument_measures_finds_the_result_and_fires
     assert driver.returncode == 0, said
     assert CampaignStore.open(tmp_path / "film").history.counts() == {"completed": 4}
     assert len(bench.fired()) == len(set(bench.fired())) == 4
+
+
+@pytest.mark.slow
+def test_drivers_and_clients_killed_at_random_lose_nothing_and_fire_nothing_twice(campaign, bench, tmp_path):
+    generator = random.Random(5)
+    chosen = campaign(pulling(bench, expires_seconds=1.0), budget={"trials": 10, "failures_in_a_row": None}, executor={"workers": 2})
+    (tmp_path / "film.yaml").write_text(json.dumps(chosen))
+    is_over = threading.Event()
+
+    def instruments():
+        while not is_over.is_set():
+            process = bench.client("a", "0.1")
+            is_over.wait(generator.uniform(0.3, 2.0))
+            process.kill()
+
+    thread = threading.Thread(target=instruments)
+    thread.start()
+    completed = set()
+    try:
+        for attempt in range(60):
+            command = ["resume", "film"] if (tmp_path / "film").exists() else ["run", "film.yaml", "--store", "film"]
+            driver = subprocess.Popen(
+                [PROGRAM, *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            )
+            try:
+                driver.communicate(timeout=generator.uniform(4.0, 9.0) if attempt < 6 else 120.0)
+            except subprocess.TimeoutExpired:
+                os.killpg(driver.pid, signal.SIGKILL)
+                driver.communicate()
+            if not (tmp_path / "film").exists():
+                continue
+            history = CampaignStore.open(tmp_path / "film").history
+            now = {trial.number for trial in history.trials if trial.state is TrialState.COMPLETED}
+            assert completed <= now
+            completed = now
+            if history.last_session == "finished":
+                break
+    finally:
+        is_over.set()
+        thread.join()
+    assert len(history.trials) == 10
+    assert set(history.counts()) <= {"completed", "unknown"}
+    assert completed
+    assert len(bench.fired()) == len(set(bench.fired())) <= 10
+
+
+@pytest.mark.slow
+def test_instruments_pull_from_ray_workers_too(campaign, bench, tmp_path):
+    chosen = config_from_mapping(campaign(pulling(bench), executor={"name": "ray", "workers": 2}, budget={"trials": 6}))
+    for name in ("a", "b"):
+        bench.client(name, "0.1")
+    history = run_campaign(chosen, tmp_path / "film")
+    assert history.counts() == {"completed": 6}
+    assert len(set(bench.fired())) == len(bench.fired()) == 6
 
 
 def test_a_late_result_completes_an_unknown_trial(campaign, bench, tmp_path, monkeypatch):

@@ -1,0 +1,284 @@
+"""Campaigns as people live with them: started, followed, steered, and a server that comes and goes meanwhile."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from latentloop.client import ServiceError
+from latentloop.loop.store.campaign_store import CampaignStore
+
+PROGRAM = Path(sys.executable).with_name("latentloop")
+
+
+def slowly(reduced, trials, **more):
+    return {**reduced, "evaluator": "slow", "budget": {"trials": trials}, **more}
+
+
+def collect(server, name, events, after=-1, done=None, **more):
+    """Follow a campaign in a thread of its own until `done` says so; return the thread."""
+
+    def follow():
+        with server.client("viewer") as client:
+            for event in client.follow(name, after=after, patience=60, **more):
+                events.append(event)
+                if event.kind == "ended" if done is None else done(event):
+                    return
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_campaign_is_started_followed_and_finished(new_server, reduced):
+    server = new_server()
+    with server.client("operator") as client:
+        made = client.create("first", configuration=slowly(reduced, 8))
+        assert made.state == "starting"
+        events = []
+        follower = collect(server, "first", events)
+        follower.join(60)
+        assert [event.number for event in events] == list(range(len(events)))
+        assert events[0].kind == "created"
+        completed = [event for event in events if event.kind == "completed"]
+        assert [event.trial.number for event in completed] == list(range(8))
+        assert all(event.trial.objective is not None for event in completed)
+        shown = client.campaign("first")
+        assert (shown.n_trials, shown.counts, shown.kind) == (8, {"completed": 8}, "pure")
+        history = CampaignStore.open(server.root / "first").history
+        assert shown.incumbent.objective == history.incumbent.objective
+        assert shown.sparkline[-1] == history.incumbent.objective
+        assert len(shown.times) == 20
+        assert [trial.number for trial in client.trials("first", newest=True)] == list(range(7, -1, -1))
+        assert client.trial("first", 3).trajectory == CampaignStore.open(server.root / "first").trajectory(history.trials[3]).tolist()
+        assert [event.kind for event in client.trial("first", 3).events] == ["armed", "completed"]
+
+
+def test_a_commit_is_at_the_watcher_within_a_fifth_of_a_second(new_server, reduced):
+    server = new_server()
+    delays = []
+    with server.client("operator") as client:
+        client.create("first", configuration=slowly(reduced, 15))
+        for event in client.follow("first", after=-1, patience=60):
+            if event.kind == "completed":
+                delays.append(time.time() - event.time)
+            if event.kind == "ended":
+                break
+    assert len(delays) == 15
+    assert sorted(delays)[len(delays) // 2] < 0.2
+
+
+def test_the_campaign_goes_on_while_the_server_is_killed_and_the_stream_catches_up(new_server, reduced, wait_until):
+    server = new_server()
+    events = []
+    with server.client("operator") as client:
+        client.create("first", configuration=slowly(reduced, 60))
+        follower = collect(server, "first", events)
+        wait_until(lambda: sum(event.kind == "completed" for event in events) >= 5)
+    server.kill()
+    n_before = len(events)
+    time.sleep(1.0)  # it goes on: nobody restarts it
+    server.start()
+    follower.join(60)
+    assert not follower.is_alive()
+    assert len(events) > n_before
+    assert [event.number for event in events] == list(range(len(events)))
+    history = CampaignStore.open(server.root / "first").history
+    assert history.epoch == 1  # one session: the driver never noticed
+    assert history.counts() == {"completed": 60}
+    with server.client("viewer") as client:
+        assert client.campaign("first").state == "finished"
+
+
+def test_a_server_that_is_stopped_lets_its_streams_go_at_once(new_server, make_campaign):
+    server = new_server()
+    make_campaign(server.root / "first")
+    with httpx.Client(base_url=server.url, headers=server.headers("viewer"), timeout=30) as http:
+        with http.stream("GET", "/api/v1/campaigns/first/stream") as one, http.stream("GET", "/api/v1/stream") as two:
+            assert "hello" in next(one.iter_text())
+            assert "hello" in next(two.iter_text())
+            assert server.stop() < 4
+    assert server.process.returncode == 0
+
+
+def test_campaigns_started_by_hand_are_found_and_can_be_steered(new_server, wait_until):
+    server = new_server()
+    text = (
+        "name: by-hand\ntrajectories: {family: {name: damped_sinusoid, parameters: {n_steps: 20, n_times: 40}}, n: 40}\n"
+        "latent: {model: {name: pca, parameters: {n_latent: 2}}}\n"
+        'evaluator: {name: python, parameters: {target: "laboratory:slow"}}\n'
+        "optimizer: {acquisition: random, n_initial: 3}\nbudget: {trials: 200}\n"
+    )
+    (server.root.parent / "by-hand.yaml").write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "data")}
+    with (server.root.parent / "by-hand.txt").open("w") as log:
+        driver = subprocess.Popen(
+            [PROGRAM, "run", server.root.parent / "by-hand.yaml", "--store", server.root / "by hand"],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        with server.client("operator") as client:
+            wait_until(lambda: any(each.name == "by hand" and each.n_trials > 2 for each in client.campaigns()))
+            client.pause("by hand", "lunch")
+            wait_until(lambda: client.campaign("by hand").state == "paused")
+            n = client.campaign("by hand").n_trials
+            time.sleep(0.5)
+            assert client.campaign("by hand").n_trials <= n + 1
+            client.resume("by hand")
+            wait_until(lambda: client.campaign("by hand").state == "running" and client.campaign("by hand").n_trials > n + 1)
+            client.note("by hand", "looks good")
+            client.note("by hand", "this one too", 1)
+            wait_until(lambda: len(client.campaign("by hand").notes) == 2)
+            client.stop("by hand", "enough")
+            wait_until(lambda: client.campaign("by hand").state == "interrupted")
+            assert driver.wait(20) is not None
+            who = [event.data.get("who") for event in client.events("by hand", limit=1000) if event.kind in ("paused", "stopped", "noted")]
+            assert set(who) == {"a operator"}
+    finally:
+        if driver.poll() is None:
+            driver.kill()
+            driver.wait()
+
+
+def test_held_trials_are_approved_vetoed_and_edited(new_server, reduced, wait_until):
+    server = new_server()
+    with server.client("operator") as client:
+        client.create("first", configuration={**reduced, "budget": {"trials": 4}, "safety": {"approval": "each"}})
+
+        def held():
+            return [each.number for each in client.trials("first", state="held")] if client.campaign("first").n_trials else []
+
+        (number,) = wait_until(held)
+        assert client.campaigns()[0].needs.held == 1
+        with pytest.raises(ServiceError, match=r"at least 1 character|reason"):
+            client.veto("first", number, "")
+        client.veto("first", number, "it would break")
+        second = wait_until(lambda: [each for each in held() if each != number])[0]
+        assert client.trial("first", number).reason == "it would break"
+        z = [each[0] * 0.5 + each[1] * 0.5 for each in client.campaign("first").box]
+        client.edit("first", second, z=z, reason="nearer")
+        wait_until(lambda: client.trial("first", second).z == pytest.approx(z))
+        client.approve("first", second)
+        wait_until(lambda: client.trial("first", second).state == "completed")
+        with pytest.raises(ServiceError) as late:
+            client.approve("first", second)
+        assert late.value.status == 409
+        with pytest.raises(ServiceError) as outside:
+            client.propose("first", z=[1e6, 1e6])
+        assert outside.value.status == 422
+        client.stop("first")
+
+
+def test_an_interrupted_campaign_is_resumed_by_hand_and_by_policy(new_server, reduced, wait_until):
+    server = new_server({"resume": "always"})
+    with server.client("operator") as client:
+        client.create("first", configuration=slowly(reduced, 60))
+        wait_until(lambda: any(each.n_trials > 3 for each in client.campaigns()))
+        server.end_drivers()  # SIGKILL: it says nothing
+        wait_until(lambda: CampaignStore.open(server.root / "first").history.epoch == 2)
+        client.stop("first", "a person says so")
+        wait_until(lambda: client.campaign("first").state == "interrupted")
+        time.sleep(2.5)
+        assert client.campaign("first").state == "interrupted"  # what a person ends stays so
+        assert "driver" in client.resume("first").message
+        wait_until(lambda: client.campaign("first").state == "running")
+        with server.client("admin") as admin, pytest.raises(ServiceError, match="driven"):
+            admin.delete("first", confirm="first")
+        client.stop("first")
+
+
+def test_a_campaign_that_cannot_start_says_why(new_server, reduced, wait_until):
+    server = new_server({"evaluators": {"broken": {"evaluator": {"name": "python", "parameters": {"target": "laboratory:none_such"}}}}})
+    with server.client() as client:
+        client.create("first", configuration={**reduced, "evaluator": "broken"})
+        failed = wait_until(lambda: next((each for each in client.campaigns() if each.state == "failed"), None))
+        assert "none_such" in failed.reason
+        with pytest.raises(ServiceError, match="already"):
+            client.create("first", configuration={**reduced, "evaluator": "broken"})
+        client.delete("first", confirm="first")
+        assert client.campaigns() == []
+
+
+def test_a_fork_has_the_first_trials_and_goes_its_own_way(new_server, make_campaign, wait_until):
+    server = new_server()
+    make_campaign(server.root / "first")
+    with server.client("operator") as client:
+        made = client.fork("first", 3, "second", {"optimizer.acquisition": "sobol", "budget.trials": 5})
+        assert (made.name, made.n_trials) == ("second", 3)
+        client.resume("second")
+        wait_until(lambda: client.campaign("second").n_trials == 5)
+        first, second = list(client.trials("first")), list(client.trials("second"))
+        assert [trial.z for trial in first[:3]] == [trial.z for trial in second[:3]]
+        with pytest.raises(ServiceError, match="cannot change"):
+            client.fork("first", 3, "third", {"evaluator.parameters.target": "os:system"})
+
+
+def test_all_campaigns_are_followed_in_one_stream(new_server, reduced):
+    server = new_server()
+    seen = []
+    with server.client("operator") as client, httpx.Client(base_url=server.url, headers=server.headers("viewer"), timeout=30) as http:
+        with http.stream("GET", "/api/v1/stream") as stream:
+            lines = stream.iter_lines()
+            assert next(line for line in lines if line.startswith("event")) == "event: hello"
+            client.create("first", configuration=slowly(reduced, 10))
+            for line in lines:
+                if line.startswith('data: {"name":"first"'):
+                    seen.append(line)
+                    if '"finished"' in line:
+                        break
+    assert any('"starting"' in line for line in seen)
+    assert len(seen) >= 3
+
+
+def test_a_damaged_journal_is_shown_as_such_and_harms_nothing_else(new_server, make_campaign):
+    server = new_server()
+    make_campaign(server.root / "good")
+    make_campaign(server.root / "bad")
+    (server.root / "bad" / "journal" / "00000003.json").write_text("{}")
+    with server.client("viewer") as client:
+        states = {each.name: each.state for each in client.campaigns()}
+        assert states == {"good": "finished", "bad": "damaged"}
+        assert "00000003" in next(each.reason for each in client.campaigns() if each.name == "bad")
+
+
+def test_figures_downloads_and_numbers_of_a_finished_campaign(server, tmp_path):
+    import zipfile
+
+    import plotly.graph_objects as go
+    import xarray
+
+    with server.client("viewer") as client:
+        names = [figure.name for figure in client.figures("first")]
+        assert {"incumbent_trace", "latent_space", "latent_grid", "trajectories"} <= set(names)
+        for name in names:
+            figure = client.figure("first", name)
+            assert go.Figure(data=figure["data"], layout=figure["layout"]).data
+        table = client.download("first", "trials.csv", tmp_path / "t.csv").read_text().splitlines()
+        assert len(table) == 7
+        assert table[0].startswith("trial,state,proposed_by,z1,z2,objective")
+        archive = client.download("first", "store.zip", tmp_path / "s.zip")
+        zipfile.ZipFile(archive).extractall(tmp_path / "copy")
+        history = CampaignStore.open(tmp_path / "copy" / "first").history
+        assert len(history.trials) == 6
+        assert (
+            float(xarray.open_zarr(tmp_path / "copy" / "first" / "trials", consolidated=False).objective.max())
+            == history.incumbent.objective
+        )
+        assert "<html" in client.download("first", "report.html", tmp_path / "r.html").read_text()[:200]
+        decoded = client.decode("first", history.incumbent.z)
+        assert len(decoded.trajectory) == 20
+        assert decoded.mean == pytest.approx(history.incumbent.objective, abs=3 * decoded.std + 0.05)
+        compared = client.compare(["first", "second"])
+        assert {each.key for each in compared.differences} >= {"seed", "budget.trials"}
+        assert set(compared.figures) == {"traces", "efficiency"}
+    with httpx.Client(base_url=server.url, headers=server.headers("viewer")) as http:
+        said = http.get("/metrics").text
+    assert 'latentloop_trials{campaign="first",state="completed"} 6.0' in said
+    assert 'latentloop_measurement_seconds_count{campaign="first"} 6.0' in said
+    assert "latentloop_incumbent_objective" in said
