@@ -5,6 +5,7 @@ cannot be obeyed (no such trial, not in that state any more, a trajectory outsid
 why. The latent space is needed for edits alone, so it is asked for when one comes.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -18,7 +19,9 @@ from .store.history import History, jsonable
 from .store.inbox import Command
 
 _LOOK_SECONDS = 0.1
-"""The inbox is looked into no more often."""
+"""The inbox is looked into no more often ..."""
+_LOOK_FAR_SECONDS = 1.0
+"""... and on object storage, where every look is a request, no more often than this."""
 _STATES = {
     "approve": TrialState.HELD,
     "veto": TrialState.HELD,
@@ -69,11 +72,12 @@ class Clerk:
     def __init__(self, store: CampaignStore, campaign: Callable[[], Campaign]) -> None:
         self._store = store
         self._campaign = campaign
-        self._looked = -_LOOK_SECONDS
+        self._looked = -math.inf
 
     def obey(self, at_once: bool = False) -> list[Obeyed]:
         """Journal what waits in the inbox and return what became of it; between two looks a moment passes, unless ``at_once``."""
-        if not at_once and monotonic() - self._looked < _LOOK_SECONDS:
+        pause = _LOOK_SECONDS if self._store.objects.folder is not None else _LOOK_FAR_SECONDS
+        if not at_once and monotonic() - self._looked < pause:
             return []
         self._looked = monotonic()
         done = []
@@ -159,7 +163,7 @@ def objection(history: History, command: Command) -> str:
             return "a note needs a text"
         case "edit" | "propose" if (command.z is None) == (command.trajectory is None):
             return f"{command.action} needs either a point of the latent space or a trajectory"
-        case "accept" if number is not None and not abs(trials[number].objective) < float("inf"):
+        case "accept" if number is not None and not math.isfinite(trials[number].objective):
             return f"the reading of trial {number} is {trials[number].objective}: there is nothing to learn from it"
         case "resolve" if number is not None:
             return _objection_to_resolution(history, command, number)

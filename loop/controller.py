@@ -208,19 +208,19 @@ class Controller:
                 self._take_up_all([extra.candidate], extra.facts)
                 self._relearn()
             elif n_open + self._batch <= room:
-                first = len(history.trials)
-                q = min(self._batch, history.budget - first)
+                first, q = len(history.trials), min(self._batch, history.budget - len(history.trials))
                 self._campaign = self._renew(self._campaign)
+                start = time.perf_counter()
                 candidates = self._campaign.propose(q, first)
+                facts: dict[str, Any] = {"ask_seconds": round((time.perf_counter() - start) / q, 6)}
                 reach("controller.asked")
-                self._take_up_all(candidates, {"asked": [first, q]} if q > 1 else {})
+                self._take_up_all(candidates, {"asked": [first, q], **facts} if q > 1 else facts)
             else:
                 return
 
     def _relearn(self) -> None:
         """Have the optimizer know what the journal knows, exactly as a resumed session would."""
-        history = self._store.history
-        self._campaign.restore(*_facts(history))
+        self._campaign.restore(*_facts(self._store.history))
 
     def _take_up_all(self, candidates: list[Candidate], facts: dict[str, Any]) -> None:
         """Refuse, hold, or arm and dispatch what has been proposed together."""

@@ -4,12 +4,15 @@ Everything that an optimizer proposes follows from these arrays, in their order,
 """
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .records import FloatArray
+
+if TYPE_CHECKING:
+    from ..models.acquisition import CandidateSet
 
 LARGEST = 1e130
 """Larger values are cut: their squares, which every model takes, would overflow."""
@@ -174,6 +177,16 @@ def checked_box(bounds: npt.ArrayLike) -> FloatArray:
     if not np.isfinite(box).all() or (box[:, 0] >= box[:, 1]).any():
         raise ValueError(f"bounds must be finite with low < high in every row, not {box.tolist()}")
     return box
+
+
+def candidate_set(candidates: npt.ArrayLike, n_dimensions: int) -> "CandidateSet":
+    """Return fixed candidates (n, d), or raise ValueError where they are none."""
+    from ..models.acquisition import CandidateSet
+
+    rows = np.ascontiguousarray(np.asarray(candidates, dtype=np.float64)) + 0.0
+    if rows.ndim != 2 or rows.shape[1] != n_dimensions or not np.isfinite(rows).all():
+        raise ValueError(f"candidates must be finite with shape (n, {n_dimensions}), not {rows.shape}")
+    return CandidateSet(rows)
 
 
 def _column(values: npt.ArrayLike, n: int, name: str) -> FloatArray:

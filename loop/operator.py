@@ -43,6 +43,11 @@ _SAID = {
 }
 
 
+_ATTEMPTS = 20
+_PAUSE = 0.1
+"""Seconds between two attempts to have the right to empty the inbox."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What became of a command."""
@@ -76,9 +81,7 @@ def act(store: str | Path, *commands: Command) -> list[Answer]:
     if any(command.action == "stop" for command in said) and not opened.is_driven():
         raise StoreError(f"nobody drives {store}: there is nothing to stop")
     names = [opened.inbox.drop(command) for command in said]
-    try:
-        opened.drive()
-    except StoreLockedError:
+    if not _is_ours(opened):
         return [
             Answer(f"{_subject(command)}: {command.action} sent to the running campaign", name, None)
             for command, name in zip(said, names, strict=True)
@@ -89,6 +92,21 @@ def act(store: str | Path, *commands: Command) -> list[Answer]:
     finally:
         opened.release()
     return [_answer(store, command, name, obeyed.get(name)) for command, name in zip(said, names, strict=True)]
+
+
+def _is_ours(store: CampaignStore) -> bool:
+    """Take the right to empty the inbox; False where a driver has it, who will do so."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            store.drive()
+        except StoreLockedError:
+            # Between sessions it is another operator, for an instant, who may have looked into the inbox before this command came.
+            if store.refresh().last_session == "open" or attempt + 1 == _ATTEMPTS:
+                return False
+            time.sleep(_PAUSE)
+        else:
+            return True
+    return False
 
 
 def _campaign(store: CampaignStore) -> Campaign:

@@ -15,7 +15,7 @@ learns its hyperparameters from the first so many observations of a fixed schedu
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,19 +23,14 @@ from scipy.stats import qmc
 
 from .environment import environment
 from .errors import CandidatesExhaustedError
-from .observations import LARGEST, Observations, checked_box, tamed
+from .observations import LARGEST, Observations, candidate_set, checked_box, tamed
 from .records import FloatArray, Goal, Incumbent
 from .registry import ACQUISITIONS, SURROGATES
 from .seeding import generator
 
-if TYPE_CHECKING:
-    from ..models.acquisition import CandidateSet
-
 CandidatesExhausted = CandidatesExhaustedError
 DEFAULT_SURROGATE = "auto"
 DEFAULT_ACQUISITION = "portfolio"
-
-__all__ = ["CandidatesExhausted", "NamedChoice", "Optimizer", "environment", "tamed"]
 
 NamedChoice = str | Mapping[str, Any]
 
@@ -77,7 +72,7 @@ class Optimizer:
     ) -> None:
         self.bounds = checked_box(bounds)
         self.n_dimensions = len(self.bounds)
-        self._candidates = None if candidates is None else _candidate_set(candidates, self.n_dimensions)
+        self._candidates = None if candidates is None else candidate_set(candidates, self.n_dimensions)
         if goal not in ("maximize", "minimize"):
             raise ValueError(f"goal must be 'maximize' or 'minimize', not {goal!r}")
         if n_initial is not None and n_initial < 1:
@@ -351,12 +346,3 @@ def _choice(choice: NamedChoice | None, default: str) -> dict[str, Any]:
     if choice is None or isinstance(choice, str):
         return {"name": choice or default, "parameters": {}}
     return {"name": choice["name"], "parameters": dict(choice.get("parameters", {}))}
-
-
-def _candidate_set(candidates: npt.ArrayLike, n_dimensions: int) -> "CandidateSet":
-    from ..models.acquisition import CandidateSet
-
-    rows = np.ascontiguousarray(np.asarray(candidates, dtype=np.float64)) + 0.0
-    if rows.ndim != 2 or rows.shape[1] != n_dimensions or not np.isfinite(rows).all():
-        raise ValueError(f"candidates must be finite with shape (n, {n_dimensions}), not {rows.shape}")
-    return CandidateSet(rows)

@@ -70,6 +70,7 @@ class _Suite:
             measured = self._measured(evaluator)
             if measured is not None:
                 self._judge(measured)
+                self._announced(evaluator, measured)
                 self._repeat(evaluator, measured)
             self._refuse(evaluator)
             self._stop(evaluator)
@@ -147,6 +148,16 @@ class _Suite:
 
         self._try("its names can stand in a store", names)
         self._try("its numbers and arrays are finite", values)
+
+    def _announced(self, evaluator: Evaluator, found: Measurement) -> None:
+        """Check that it measures what it says beforehand."""
+        announced = getattr(evaluator, "metrics", None)
+        name = "it measures what it says beforehand"
+        if announced is None:
+            self._skip(name, "it has no `metrics` that a campaign could be checked against before it begins")
+            return
+        missing = [str(metric) for metric in announced if metric not in found.metrics]
+        self._add(name, not missing, f"missing: {', '.join(missing)}" if missing else ", ".join(map(str, announced)))
 
     def _repeat(self, evaluator: Evaluator, first: Measurement) -> None:
         name = "a pure evaluator gives the same twice"

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, EvaluatorError, UnknownOutcomeError
-from ..pull.queue import OFFER_SECONDS, PullQueue, Sight
+from ..pull.queue import OFFER_SECONDS, PullQueue, PullRefusedError, Sight
 from ..pull.server import PullServer, address, is_served, token_from
 from ..records import EvaluatorKind, FloatArray, Job, Measurement, Signal
 from .exchange import measurement_from_document, request_document
@@ -160,7 +160,7 @@ class PullEvaluator:
         document = request_document(job, self._signal)
         if self._envelope is not None:
             document["envelope"] = self._envelope
-        key = str(document["key"])
+        key = document["key"] = self._open_key(queue, str(document["key"]))
         queue.offer(document, self.expires_seconds)
         return self._awaited(queue, document, key)
 
@@ -193,6 +193,19 @@ class PullEvaluator:
             return
         shown = f"with the token of ${self.token_variable}" if self.token_variable else f"--token-file {file}"
         print(f"instruments: latentloop worker {self._server.url} --evaluator module:attribute {shown}", file=sys.stderr, flush=True)
+
+    @staticmethod
+    def _open_key(queue: PullQueue, key: str) -> str:
+        """Return the key to offer a trial under: its own, unless an earlier session has withdrawn that, before it fired."""
+        found, n_withdrawn = key, 0
+        while True:
+            try:
+                if queue.look(found).state != "withdrawn":
+                    return found
+            except PullRefusedError:  # never offered
+                return found
+            n_withdrawn += 1
+            found = f"{key}-{n_withdrawn}"
 
     def _awaited(self, queue: PullQueue, document: dict[str, Any], key: str) -> Measurement:
         begun, kept = time(), monotonic()

@@ -5,6 +5,7 @@ is measured at a time, unless the evaluator says that it `is_concurrent` (what i
 `n_workers` threads call the same evaluator.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -12,7 +13,6 @@ from threading import Thread
 from time import monotonic
 from typing import Any, Protocol
 
-from ..process import Process
 from ..process import Process
 from ..protocols import Progress, Result
 from ..records import Job, Outcome
@@ -73,17 +73,15 @@ class LocalExecutor:
 
     @property
     def processes(self) -> list[Process]:
-        """The child processes that measure or have measured; none where this one does."""
-        for worker in self._workers:
-            if isinstance(worker, _Child) and worker.number is not None and worker.number not in self._known:
-                self._known[worker.number] = Process.of(worker.number)
+        """The processes that measure or have measured: this one, or children."""
+        if self._spec.timeout is None:
+            numbers = [os.getpid()]
+        else:
+            numbers = [worker.number for worker in self._workers if isinstance(worker, _Child) and worker.number is not None]
+        for number in numbers:
+            if number not in self._known:
+                self._known[number] = Process.of(number)
         return list(self._known.values())
-
-    @property
-    def processes(self) -> list[Process]:
-        """The processes that measure: this one, or children."""
-        children = [worker.number for worker in self._workers if isinstance(worker, _Child)]
-        return [Process.of(number) for number in children if number is not None] if self._spec.timeout is not None else [Process.of_this()]
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Have jobs measured, by the next thread that is free."""

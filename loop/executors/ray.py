@@ -12,7 +12,6 @@ started again. One that belongs to others is theirs to mend: the session ends wi
 import logging
 import os
 import signal
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,99 +24,18 @@ import numpy as np
 from ..errors import ConfigError, EvaluatorError, ExecutorError
 from ..process import Process
 from ..protocols import Progress, Result
-from ..records import Failure, FloatArray, Job, Measurement, Outcome
+from ..records import Failure, Job, Outcome
 from ..threads import thread_environment
+from .ray_actors import TaskActor, WorkerActor, marks_of, unpacked
 from .ray_signals import handlers_kept
 from .ray_watch import RayWatch
-from .worker import EvaluatorSpec, Worker
+from .worker import EvaluatorSpec
 
 _PROGRESS_SECONDS = 0.25
 _CLOSE_SECONDS = 2.0
 _LOOK_SECONDS = 0.5
 _REST = "rest"
 _NO_USAGE_REPORT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-
-
-_Packed = tuple[int, dict[str, float] | None, dict[str, float], dict[str, FloatArray], Failure | None, float, str]
-"""An outcome as plain values: frozen dataclasses with slots pickle ten times slower, and the driver unpickles for all workers."""
-
-
-def _packed(outcome: Outcome) -> _Packed:
-    result = outcome.result
-    if isinstance(result, Failure):
-        return outcome.trial, None, {}, {}, result, outcome.seconds, outcome.worker
-    return outcome.trial, dict(result.metrics), dict(result.errors), dict(result.arrays), None, outcome.seconds, outcome.worker
-
-
-def _unpacked(packed: _Packed) -> Outcome:
-    trial, metrics, errors, arrays, failure, seconds, worker = packed
-    result = failure if failure is not None else Measurement(metrics or {}, errors, arrays)
-    return Outcome(trial, result, seconds, worker)
-
-
-_Mark = tuple[int, str, str, str]
-
-
-def _marks(jobs: Sequence[Job]) -> list[_Mark] | range:
-    """Return what identifies jobs: for a plain run of numbers, as in a ground truth, the run itself."""
-    first = jobs[0].trial
-    if all(job.trial == first + index and not job.envelope and not job.key and not job.fence for index, job in enumerate(jobs)):
-        return range(first, first + len(jobs))
-    return [(job.trial, job.envelope, job.key, job.fence) for job in jobs]
-
-
-class _WorkerActor:
-    """Ray's side of a worker."""
-
-    def __init__(self, spec: EvaluatorSpec, name: str) -> None:
-        self._spec = spec
-        self._name = name
-        self._worker: Worker | None = None
-
-    def ready(self) -> tuple[dict[str, Any], str]:
-        """Prepare the evaluator: here, and not in __init__, because Ray would turn an error there into a dead actor without its cause.
-
-        Returns which process this is, and on which node.
-        """
-        import ray
-
-        self._worker = Worker(self._spec, self._name)
-        return Process.of_this().as_mapping(), ray.get_runtime_context().get_node_id()
-
-    def measure(self, marks: Sequence[_Mark] | range, trajectories: FloatArray) -> list[_Packed]:
-        assert self._worker is not None
-        if isinstance(marks, range):
-            jobs = [Job(trial, trajectory) for trial, trajectory in zip(marks, trajectories, strict=True)]
-        else:
-            jobs = [Job(mark[0], trajectory, *mark[1:]) for mark, trajectory in zip(marks, trajectories, strict=True)]
-        return [_packed(outcome) for outcome in self._worker.measure(jobs)]
-
-    def stop(self) -> None:
-        worker = self._worker
-        if worker is not None:
-            worker.stop()
-
-    def close(self) -> None:
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.close()
-
-
-class _TaskActor:
-    """Runs one long function while it can be asked how far it is."""
-
-    def __init__(self, search_path: Sequence[str]) -> None:
-        sys.path.extend(folder for folder in search_path if folder not in sys.path)
-        self._progress: tuple[int, int, float] | None = None
-
-    def run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        def note(done: int, total: int, loss: float) -> None:
-            self._progress = (done, total, loss)
-
-        return function(*arguments, progress=note)
-
-    def progress(self) -> tuple[int, int, float] | None:
-        return self._progress
 
 
 @dataclass(slots=True)
@@ -194,7 +112,7 @@ class RayExecutor:
 
     def run(self, function: Callable[..., Result], *arguments: Any, progress: Progress | None = None) -> Result:
         """Run a long task in a Ray actor of its own."""
-        actor: Any = self._ray.remote(_TaskActor).options(
+        actor: Any = self._ray.remote(TaskActor).options(
             num_cpus=0, max_concurrency=2, max_restarts=0, max_task_retries=0, runtime_env={"env_vars": self._environment}
         )
         task: Any = actor.remote(self._spec.search_path)
@@ -272,7 +190,8 @@ class RayExecutor:
             "max_task_retries": 0,
             "runtime_env": {"env_vars": self._environment},
         }
-        made = self._ray.remote(concurrency_groups={_REST: 1})(_WorkerActor)  # so that `stop` need not wait for a measurement
+        remote: Any = self._ray.remote
+        made = remote(concurrency_groups={_REST: 1})(WorkerActor)  # so that `stop` need not wait for a measurement
         return made.options(**options).remote(self._spec, f"ray-{index}")
 
     def _prepared(self, actor: Any) -> tuple[Process, str]:
@@ -295,13 +214,13 @@ class RayExecutor:
         while self._queue and self._idle:
             jobs = self._queue.popleft()
             worker = self._idle.popleft()
-            call = self._actors[worker].measure.remote(_marks(jobs), np.stack([job.trajectory for job in jobs]))
+            call = self._actors[worker].measure.remote(marks_of(jobs), np.stack([job.trajectory for job in jobs]))
             self._calls[call] = _Call(worker, jobs, monotonic())
 
     def _collect(self, reference: Any) -> list[Outcome]:
         call = self._calls.pop(reference)
         try:
-            outcomes = [_unpacked(packed) for packed in self._ray.get(reference)]
+            outcomes = [unpacked(plain) for plain in self._ray.get(reference)]
         except self._ray.exceptions.RayError as error:
             self._replace(call.worker)
             reason = f"the Ray worker was lost during the measurement ({type(error).__name__})"

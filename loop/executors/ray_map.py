@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ..errors import ExecutorError
 from ..threads import limit_threads, thread_environment
+from .ray_signals import handlers_kept
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,7 +63,8 @@ def ray_map(
     if owns:
         size: dict[str, Any] = {} if address else {"num_cpus": n_workers, "include_dashboard": False}
         try:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **size)
+            with handlers_kept():
+                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **size)
         except Exception as error:
             raise ExecutorError(f"cannot start Ray: {error}") from error
     actors: list[Any] = []

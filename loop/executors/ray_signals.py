@@ -11,11 +11,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def handlers_kept() -> Iterator[None]:
-    """Have the same handlers of Ctrl-C and SIGTERM after the block as before it."""
+    """Have the handlers of Ctrl-C and SIGTERM that were there before the block after it too."""
     is_main = threading.current_thread() is threading.main_thread()  # elsewhere handlers can neither be set nor, by Ray, be taken
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            if callable(handler):  # where there was none, Ray's own ends its cluster in order
+                signal.signal(number, handler)

@@ -32,6 +32,8 @@ log = logging.getLogger("latentloop.service")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _SUPERVISE_SECONDS = 2.0
 _SCAN_SECONDS = 0.5
+_LEAVING_SECONDS = 10.0
+"""Time that the process of a driver takes to end, Ray and torch included, after it has let go of its campaign."""
 _RESTARTS = 3
 """Times that a driver which died is started again within an hour."""
 _HOUR = 3600.0
@@ -198,6 +200,9 @@ class Catalogue:
             HTTPException: it has one, or the server has enough to do.
         """
         watch = self.get(name)
+        end = time.monotonic() + _LEAVING_SECONDS
+        while self.launcher.is_alive(name) and not watch.store.is_driven() and time.monotonic() < end:
+            await asyncio.sleep(_SCAN_SECONDS / 5)  # its last driver has let go, and is only leaving
         if watch.store.is_driven() or self.launcher.is_alive(name):
             raise refuse(409, f"campaign {name!r} is being driven already")
         self._require_room()

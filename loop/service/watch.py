@@ -31,8 +31,8 @@ log = logging.getLogger("latentloop.service")
 POLL_SECONDS = 0.05
 SUMMARY_SECONDS = 0.5
 HEARTBEAT_SECONDS = 10.0
-_SLICE = 200
-"""Events that are read between two turns of the event loop: some 10 ms."""
+_SLICE = 50
+"""Events that are read between two turns of the event loop: some 2 ms."""
 _RECENT = 4_000
 """Frames that are kept for those who are a little behind."""
 _CATCH_UP = 200
@@ -215,10 +215,13 @@ class CampaignWatch:
     async def _load(self) -> None:
         """Read the journal from its start."""
         try:
-            for count, event in enumerate(self.store.journal.read(0)):
+            events = self.store.journal.read(0)
+            event = await asyncio.to_thread(next, events, None)  # the first one lists the whole journal
+            while event is not None:
                 self._apply(event)
-                if count % _SLICE == _SLICE - 1:
+                if event.number % _SLICE == _SLICE - 1:
                     await asyncio.sleep(0)
+                event = next(events, None)
         except LatentloopError as error:
             self._fail(error)
 
@@ -291,7 +294,7 @@ class CampaignWatch:
         self.events_of.setdefault(number, array("q")).append(event.number)
         trial = history.trials[number]
         data = event.data
-        if event.kind == "armed" and data.get("ask_seconds") is not None:
+        if data.get("ask_seconds") is not None:
             self.seconds_asked += float(data["ask_seconds"])
             self.n_asked += 1
         if trial.state is TrialState.ARMED:

@@ -182,12 +182,14 @@ class History:
         found: dict[str, list[int]] = {"held": sorted(self.held - self.approved), "unknown": [], "quarantined": []}
         for state in (TrialState.UNKNOWN, TrialState.QUARANTINED):
             if self._counts.get(state):
-                found[state.word] = [
-                    trial.number
-                    for trial in self.trials
-                    if trial.state is state and trial.repeated_as is None and trial.number not in asked_for
-                ]
+                trials = [trial for trial in self.trials if trial.state is state and trial.number not in asked_for]
+                found[state.word] = [trial.number for trial in trials if not self._is_repeated(trial)]
         return found
+
+    def _is_repeated(self, trial: Trial) -> bool:
+        """Whether a trial's repetition has been, or is to be, measured."""
+        kept_back = (TrialState.VETOED, TrialState.REFUSED)
+        return trial.repeated_as is not None and self.trials[trial.repeated_as].state not in kept_back
 
     def seconds_until(self, now: float) -> float:
         """Return the time spent in sessions until ``now`` (POSIX), the open one included; for a campaign that is being driven."""

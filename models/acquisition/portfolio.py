@@ -2,8 +2,8 @@
 
     odd turns    exploit: log EI. In a box and with a plain Gaussian process its model is learned from the k observations nearest to the
                  incumbent, in the box that they span around it,
-    even turns   explore: the maximum of a function drawn from the posterior (Thompson); for a plain Gaussian process of a box
-                 mean + sqrt(beta_t) sigma with Kandasamy's weight, outside of the local box once that is small.
+    even turns   explore: for a plain Gaussian process, exact or sparse, mean + sqrt(beta_t) sigma with Kandasamy's weight, outside of the
+                 local box once that is small; for other surrogates the maximum of a function drawn from the posterior (Thompson).
 
 A plain process with one set of length scales has to serve smooth plains and narrow peaks: fitted to the plains it stays away from the peak
 it has found, fitted to the peak it knows nothing of the plains. The local model shrinks with its observations and follows the objective
@@ -11,7 +11,7 @@ down to any scale, and the global rule never gathers at the incumbent. A process
 lacks early is doubt, which a random draw brings in where an upper bound wastes evaluations on the whole border of a wide box.
 
 No measurement is spent where nothing is left to learn: a turn whose expected improvement is negligible is given to exploration, and where
-exploration would go to a place that is already known, the place known least is measured instead. Whose turn it is follows from the number
+a draw would go to a place that is already known, the place known least is measured instead. Whose turn it is follows from the number
 of points.
 
 Sources: Eriksson, Pearce, Gardner, Turner and Poloczek 2019 (local models), 10.48550/arXiv.1910.01739; Hoffman, Brochu and de Freitas 2011
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from ..errors import NotFittedError, ParameterError
 from ..surrogates.base import Array, Surrogate
 from ..surrogates.gaussian_process import GaussianProcess
+from ..surrogates.sparse import SparseGaussianProcess
 from .base import Acquisition, ScoredAcquisition
 from .domains import Box, Domain
 from .log_ei import LogEI
@@ -73,7 +74,7 @@ class Portfolio(Acquisition):
             raise NotFittedError(f"acquisition {self.name!r} needs a surrogate with observations; measure initial points first")
         if len(best_first) == 0:
             return self._draw.next_point(surrogate, domain, taken, best_first, generator)
-        spread = float(np.ptp(surrogate.posterior(best_first).mean))
+        spread = float(np.ptp(surrogate.posterior(best_first[[0, -1]]).mean))
         around: Box | None = None
         model, where = surrogate, domain
         # Only of a whole box is a smaller one around the incumbent a part.
@@ -85,9 +86,10 @@ class Portfolio(Acquisition):
             choice = self._exploit.next_point(model, where, taken, best_first, generator)
             if choice.value > math.log(max(self.negligible * spread, np.finfo(np.float64).tiny)):
                 return choice
-        rule = self._draw if around is None else self._bound
+        is_plain = isinstance(surrogate, GaussianProcess | SparseGaussianProcess)
+        rule = self._bound if is_plain else self._draw
         choice = _best(rule, surrogate, domain, around, taken, best_first, generator)
-        if math.sqrt(float(surrogate.posterior(choice.point[None]).variance[0])) > KNOWN * spread:
+        if is_plain or math.sqrt(float(surrogate.posterior(choice.point[None]).variance[0])) > KNOWN * spread:
             return choice
         return _best(self._least_known, surrogate, domain, around, taken, best_first, generator)
 

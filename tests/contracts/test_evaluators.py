@@ -132,6 +132,15 @@ def test_names_are_checked(measurement, detail):
     assert detail in found(Wrong)["its names can stand in a store"].detail
 
 
+def test_what_is_announced_must_be_measured():
+    class Wrong(Answers):
+        metrics = ("charge", "objective")
+        answer = Measurement({"objective": 1.0})
+
+    check = found(Wrong)["it measures what it says beforehand"]
+    assert (check.is_good, check.detail) == (False, "missing: charge")
+
+
 def test_what_cannot_be_made_or_pickled_is_found():
     def nothing():
         raise RuntimeError("the cable is out")

@@ -12,6 +12,8 @@ prints one JSON line a campaign, and one at the end with the sum. What must hold
 - the live arrays say what the journal says.
 """
 
+# ruff: noqa: E402 - threads are set before the libraries load
+
 import argparse
 import json
 import os
@@ -135,7 +137,7 @@ def session(scene, store, log, plan):
     except LatentloopError as error:
         print(f"refused: {error}", file=sys.stderr)
         code = 2
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a forked process must not come back from here
         import traceback
 
         traceback.print_exc()
@@ -238,7 +240,7 @@ def _itself(process, log):
 def _worker(process, log):
     if not log.exists():
         return None
-    return descendant(process, "executors.child") or descendant(process, "ray::_WorkerActor")
+    return descendant(process, "executors.child") or descendant(process, "ray::WorkerActor")
 
 
 def _raylet(process, log):

@@ -106,11 +106,11 @@ def s3_server():
         try:
             for _ in range(300):
                 try:
-                    urllib.request.urlopen(f"{url}/moto-api/").close()  # noqa: S310 - our own
+                    urllib.request.urlopen(f"{url}/moto-api/").close()
                     break
                 except OSError:
                     time.sleep(0.1)
-            urllib.request.urlopen(urllib.request.Request(f"{url}/bucket", method="PUT")).close()  # noqa: S310 - our own
+            urllib.request.urlopen(urllib.request.Request(f"{url}/bucket", method="PUT")).close()
             yield {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
         finally:
             server.kill()

@@ -126,6 +126,14 @@ def test_a_pure_trial_that_fails_is_measured_again_so_many_times_and_the_attempt
     assert run_campaign(flaky(1, 0), tmp_path / "z").counts() == {"failed": 3}
 
 
+def test_a_physical_trial_that_fails_is_never_measured_again(config, tmp_path):
+    parameters = {"target": "laboratory:Flaky", "kind": "physical"}
+    history = run_campaign(
+        config(budget={"trials": 3}, evaluator={"name": "python", "parameters": parameters, "retries": 5}), tmp_path / "x"
+    )
+    assert [(trial.state.word, trial.n_attempts) for trial in history.trials] == [("failed", 1)] * 3
+
+
 def test_controls_are_repeated_every_few_trials_and_the_optimizer_never_hears_of_them(config, tmp_path):
     changes = {"optimizer": {"acquisition": "log_ei", "n_initial": 3}}
     plain = run_campaign(config(budget={"trials": 10}, **changes), tmp_path / "plain")

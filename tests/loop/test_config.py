@@ -43,7 +43,7 @@ def write(tmp_path):
         ({"trajectories": {"family": None}}, ["trajectories", "exactly one of"]),
         ({"trajectories": {"n": 1}}, ["trajectories.n"]),
         ({"trajectories": {"dt": 0}}, ["trajectories.dt"]),
-        ({"latent": {"model": "banana"}}, ["latent.model", "unknown latent model 'banana'", "pca, vae"]),
+        ({"latent": {"model": "banana"}}, ["latent.model", "unknown latent model 'banana'", "pca, pool, vae"]),
         ({"latent": {"quantile": 0.5}}, ["latent.quantile"]),
         ({"latent": {"box": [[1, 0], [0, 1]]}}, ["latent", "low < high"]),
         ({"latent": {"box": []}}, ["latent", "low < high"]),

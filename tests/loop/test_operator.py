@@ -142,7 +142,7 @@ def test_an_approved_trial_of_a_campaign_whose_trajectory_was_changed_since_is_n
 
     zarr.open_group(path, mode="r+")["trials/trajectory"][0, 3] = 51.0
     decide(path, approve=[0])
-    with pytest.raises(StoreError, match="trajectory of trial 0 .* is damaged"):
+    with pytest.raises(StoreError, match=r"trajectory of trial 0 .* is damaged"):
         open_campaign(path)
     assert CampaignStore.open(path).history.trials[0].state is TrialState.HELD
 
@@ -220,3 +220,18 @@ def test_the_command_line_lists_approves_and_vetoes(paused, command):
     assert call("--state", "banana").returncode == 2
     status = subprocess.run([program, "status", str(paused), "--json"], capture_output=True, text=True, env=environment)
     assert json.loads(status.stdout)["counts"] == {"vetoed": 1}
+
+
+def test_operators_at_many_terminals_lose_no_command(paused):
+    def write(number):
+        for index in range(2):
+            act(paused, Command("note", f"operator {number}", 0, f"note {index}"))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    notes = CampaignStore.open(paused).history.notes
+    assert inbox_of(paused).waiting() == []
+    assert sorted((note.who, note.text) for note in notes) == [(f"operator {n}", f"note {i}") for n in range(3) for i in range(2)]

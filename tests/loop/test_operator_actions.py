@@ -326,7 +326,7 @@ def test_a_campaign_that_operators_steer_is_resumed_to_the_last_bit_wherever_it_
     whole = run_campaign(made, path, observer=watcher)
     assert {trial.acquisition for trial in whole.trials} == {"initial", "log_ei", "repeat", "operator"}
     assert (whole.trials[4].is_edited, whole.trials[2].objective, whole.trials[3].objective) == (True, 0.01, 11.0)
-    for plug_at in range(1, watcher.n, 3):
+    for plug_at in range(1, watcher.n, 5):
         said.clear()
         path = tmp_path / f"cut-{plug_at}"
         with pytest.raises(KeyboardInterrupt):
@@ -392,3 +392,11 @@ def test_the_command_line_resolves_accepts_edits_proposes_and_notes(config, tmp_
     listed = call("trials", path).stdout
     assert "warm today" in listed
     assert "outside the plausible range" in listed
+
+
+def test_a_campaign_on_object_storage_is_steered_in_the_same_way(config, s3):
+    run_campaign(config(budget={"trials": 3}, **eventful(vanishing=[1])), s3)
+    answers = act(s3, Command("resolve", "Ada", 1, "", "completed", {"objective": 9.0}), Command("propose", "Ada", z=[0.1, 0.2]))
+    assert [answer.is_obeyed for answer in answers] == [True, True]
+    history = open_campaign(s3, trials=4)
+    assert (history.incumbent.trial, history.trials[3].acquisition, history.counts()) == (1, "operator", {"completed": 4})

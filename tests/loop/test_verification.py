@@ -113,7 +113,7 @@ def test_every_object_truncated_flipped_or_removed_is_named_and_gives_no_wrong_n
 
 @pytest.mark.slow
 def test_every_object_damaged_at_many_places_is_named_and_gives_no_wrong_number(finished, tmp_path):
-    check_every_object(finished, tmp_path, lambda index: [index * 7 + 31 * step for step in range(8)], lambda index: KINDS)  # noqa: ARG005
+    check_every_object(finished, tmp_path, lambda index: [index * 7 + 31 * step for step in range(8)], lambda index: KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

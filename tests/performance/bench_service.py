@@ -18,10 +18,10 @@ import numpy as np
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from latentloop.loop.config import config_from_mapping  # noqa: E402 - after the number of threads
-from latentloop.loop.environment import environment  # noqa: E402
-from latentloop.loop.store.campaign_store import CampaignStore  # noqa: E402
-from latentloop.loop.trajectory_source import load_trajectories  # noqa: E402
+from latentloop.loop.config import config_from_mapping
+from latentloop.loop.environment import environment
+from latentloop.loop.store.campaign_store import CampaignStore
+from latentloop.loop.trajectory_source import load_trajectories
 
 N_TRIALS = int(os.environ.get("LATENTLOOP_BENCH_TRIALS", "100000"))
 N_WATCHERS, RATE, SECONDS = 200, 20.0, 15.0

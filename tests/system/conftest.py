@@ -107,7 +107,9 @@ def serving(tmp_path_factory):
 
     def serve(*options):
         root = tmp_path_factory.mktemp("root")
-        evaluators = {name: {"evaluator": {"name": "python", "parameters": {"target": f"laboratory:{name}"}}} for name in ("slow", "pictures")}
+        evaluators = {
+            name: {"evaluator": {"name": "python", "parameters": {"target": f"laboratory:{name}"}}} for name in ("slow", "pictures")
+        }
         evaluators["ferrosim"] = {"evaluator": {"name": "ferrosim"}, "adjustable": ["*"]}
         (root / "server.yaml").write_text(yaml.safe_dump({"evaluators": evaluators}))
         environment = {**os.environ, "PYTHONPATH": str(DATA), "OMP_NUM_THREADS": "1"}

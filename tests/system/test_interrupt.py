@@ -64,11 +64,14 @@ def is_firing(folder):
     return lambda: "fired 1" in lines(folder)
 
 
-@pytest.mark.parametrize(("number", "timeout"), [
+@pytest.mark.parametrize(
+    ("number", "timeout"),
+    [
         (signal.SIGINT, None),
         pytest.param(signal.SIGTERM, None, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 300.0, marks=pytest.mark.slow),
-    ])
+    ],
+)
 def test_a_physical_measurement_that_outlasts_the_grace_is_stopped_unknown_and_never_fired_again(tmp_path, number, timeout):
     store = tmp_path / "store"
     process = start("run", configuration(tmp_path, "physical", 0.5, timeout), "--store", store)

@@ -92,6 +92,7 @@ def test_a_campaign_is_created_watched_paused_and_resumed(server, opened):
     expect(page.locator(".facts")).to_contain_text("90 of 90")
 
 
+@pytest.mark.slow
 def test_the_figures_follow_without_being_drawn_anew_for_every_trial(server, opened):
     create(server, "followed", **{"budget.trials": 60})
     page = opened(f"{server.url}/#/campaign/followed")
@@ -132,6 +133,7 @@ def test_a_held_trial_is_vetoed_with_a_reason_approved_and_edited(server, opened
     expect(page.get_by_role("region", name="List of events")).to_contain_text("trial 2 edited")
 
 
+@pytest.mark.slow
 def test_a_lost_connection_is_announced_and_nothing_is_missed(server, opened):
     create(server, "outlives", **{"budget.trials": 150})
     page = opened(f"{server.url}/#/campaign/outlives")
@@ -150,6 +152,7 @@ def test_a_lost_connection_is_announced_and_nothing_is_missed(server, opened):
     assert numbers == list(range(149, -1, -1))
 
 
+@pytest.mark.slow
 def test_what_needs_a_person_comes_first_among_all_campaigns(server, opened):
     page = opened(f"{server.url}/#/")
     create(server, "waits", **{"budget.trials": 3, "safety.approval": "each"})
@@ -161,12 +164,17 @@ def test_what_needs_a_person_comes_first_among_all_campaigns(server, opened):
     expect(page.get_by_role("heading", level=1)).to_have_text("waits")
 
 
+@pytest.mark.slow
 def test_without_a_token_one_logs_in_and_a_viewer_cannot_act(serving, opened):
     server = serving()
     tokens = {}
     for role in ("viewer", "operator"):
         made = subprocess.run(
-            [server.program, "token", "create", "--root", str(server.root), "--role", role], capture_output=True, text=True, check=True, timeout=60
+            [server.program, "token", "create", "--root", str(server.root), "--role", role],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         )
         tokens[role] = made.stdout.split()[-1]
     with Client(server.url, tokens["operator"]) as client:
@@ -183,7 +191,8 @@ def test_without_a_token_one_logs_in_and_a_viewer_cannot_act(serving, opened):
     for name in ("Pause", "Approve trial 0", "Add trial …", "Add note"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)
     # The service refuses what the page does not even offer, and says why.
-    refused = page.evaluate("fetch('/api/v1/campaigns/shown/pause', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{}'}).then(a => a.status)")
+    request = "{method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{}'}"
+    refused = page.evaluate(f"fetch('/api/v1/campaigns/shown/pause', {request}).then(answer => answer.status)")
     assert refused == 403
     assert page.evaluate("document.cookie") == ""
     page.get_by_role("button", name="Log out").click()

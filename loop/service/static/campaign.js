@@ -6,6 +6,7 @@ import { Live } from "./live.js";
 
 const FIRST_TRIALS = 200;
 const FIRST_EVENTS = 60;
+const FIRST_NEEDS = 100; // of trials held, unknown or quarantined each
 const KEPT_EVENTS = 300;
 const KEPT_TRIALS = 5000;
 const DETAIL_WAIT = 1500; // between two looks at queue and workers
@@ -37,7 +38,10 @@ export class Campaign {
     ]);
     this.detail = detail;
     this.summary = detail;
-    for (const trial of page.trials) this.trials.set(trial.number, trial);
+    this.learn(page.trials);
+    // What needs a person may be older than the newest trials.
+    const wanted = Object.entries(detail.needs).filter(([state, n]) => n > this.waiting(state).length);
+    for (const { trials } of await Promise.all(wanted.map(([state]) => get(["campaigns", this.name, "trials"], { state, limit: FIRST_NEEDS })))) this.learn(trials);
     this.total = page.total;
     this.events = last.events.slice().sort((a, b) => b.number - a.number);
     // The stream starts after the oldest answer, which is `detail`: an event may come twice, none can be missed.
@@ -91,6 +95,13 @@ export class Campaign {
   /** Reads the summary, the queue and the workers anew, soon. */
   refresh() {
     this.#lookAgain(0);
+  }
+
+  /** Reads them at once. */
+  async reread() {
+    this.detail = await get(["campaigns", this.name]);
+    this.summary = this.detail;
+    this.#note({ summary: true, detail: true });
   }
 
   #receive(kind, data) {
@@ -148,9 +159,7 @@ export class Campaign {
       this.#detailTimer = 0;
       const start = performance.now();
       try {
-        this.detail = await get(["campaigns", this.name]);
-        this.summary = this.detail;
-        this.#note({ summary: true, detail: true });
+        await this.reread();
       } catch {
         // the stream's banner says that the connection is lost
       }

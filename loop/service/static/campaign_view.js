@@ -29,7 +29,7 @@ export async function openCampaign(main, { name, trial, isWanted }) {
   if (trial !== undefined && Number.isFinite(Number(trial))) campaign.chosen = Number(trial);
   const latent = campaign.add(new LatentPanel(campaign));
   const steering = campaign.add(new SteeringPanel(campaign, latent));
-  const edit = campaign.detail.box ? (held) => steering.open(held) : null;
+  const edit = mayOperate() ? (held) => steering.open(held) : null;
   const head = campaign.add(new CampaignHead(campaign));
   const attention = campaign.add(new AttentionPanel(campaign, edit));
   const [trace, trajectories, one, queue, events] = [
@@ -43,7 +43,7 @@ export async function openCampaign(main, { name, trial, isWanted }) {
   const columns = [[latent, queue, events], [trace, trajectories], [one]];
   const panels = columns.flat();
   const lower = [campaign.add(new TrialsPanel(campaign)), campaign.add(new FiguresPanel(campaign)), campaign.add(new SettingsPanel(campaign))];
-  if (edit && mayOperate()) {
+  if (edit) {
     const open = button("Add trial …", () => steering.open());
     latent.element.querySelector(".tools").append(open);
   }

@@ -5,7 +5,7 @@ import { post } from "./api.js";
 import { LineChart } from "./chart.js";
 import { button, fill, h, panel, write } from "./element.js";
 import { number } from "./format.js";
-import { attempt } from "./notice.js";
+import { attempt, notice } from "./notice.js";
 
 /** The editor of a point; hidden until it is opened. */
 export class SteeringPanel {
@@ -33,9 +33,10 @@ export class SteeringPanel {
   }
 
   /** Opens the editor for a new trial, or in the place of a held one. */
-  open(trial = null) {
+  async open(trial = null) {
+    if (!this.campaign.detail.box?.length) await this.campaign.reread().catch(() => {});
     const box = this.campaign.detail.box;
-    if (!box) return;
+    if (!box?.length) return notice("There is no latent space yet: its model is still being trained.", "bad");
     this.trial = trial;
     this.z = (trial?.z || this.campaign.summary.incumbent?.z || box.map(([low, high]) => (low + high) / 2)).slice();
     write(this.confirm, trial ? `Replace trial ${trial.number}` : "Add trial");

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -167,6 +168,21 @@ def test_a_stop_withdraws_what_has_not_started_and_reaches_what_has(evaluator, q
     assert first.end().metrics == {"objective": 1.0}
 
 
+def test_what_a_stop_withdrew_is_offered_anew_by_the_next_session(evaluator, queue):
+    for _ in range(2):
+        made = evaluator()
+        waiting = Waiting(made, Job(1, WAVE, key="film-1"))
+        until(lambda: (queue.folder / "open").exists() and list((queue.folder / "open").iterdir()))
+        made.stop()
+        assert "nothing was fired" in str(waiting.end())
+    waiting = Waiting(evaluator(), Job(1, WAVE, key="film-1"))
+    claim = claimed(queue)
+    queue.start(claim.token)
+    queue.finish(claim.token, {"metrics": {"objective": 1.0}})
+    assert waiting.end().metrics == {"objective": 1.0}
+    assert Waiting(evaluator(), Job(1, WAVE, key="film-1")).end().metrics == {"objective": 1.0}
+
+
 def test_a_started_trial_does_not_hold_up_a_stop_for_ever(evaluator, queue):
     made = evaluator(stop_seconds=0.3)
     waiting = Waiting(made, Job(1, WAVE))
@@ -326,7 +342,7 @@ def test_a_campaign_is_measured_by_two_instruments(campaign, bench, tmp_path):
 def test_a_driver_killed_while_an_instrument_measures_finds_the_result_and_fires_nothing_twice(campaign, bench, tmp_path):
     chosen = campaign(pulling(bench), budget={"trials": 4})
     (tmp_path / "film.yaml").write_text(json.dumps(chosen))  # YAML is a superset of JSON
-    bench.client("a", "1.5")
+    bench.client("a", "0.8")
 
     def start(*arguments):
         return subprocess.Popen(
@@ -342,7 +358,7 @@ def test_a_driver_killed_while_an_instrument_measures_finds_the_result_and_fires
     until(lambda: len(bench.fired()) == 2, 60)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.communicate()
-    time.sleep(2.0)  # the result comes while nobody drives the campaign, and is kept at the instrument
+    time.sleep(1.2)  # the result comes while nobody drives the campaign, and is kept at the instrument
     driver = start("resume", "film")
     said = driver.communicate(timeout=60)[0]
     assert driver.returncode == 0, said
@@ -392,6 +408,26 @@ def test_drivers_and_clients_killed_at_random_lose_nothing_and_fire_nothing_twic
     assert set(history.counts()) <= {"completed", "unknown"}
     assert completed
     assert len(bench.fired()) == len(set(bench.fired())) <= 10
+
+
+@pytest.mark.slow
+def test_the_two_terminals_of_the_documentation_find_each_other(tmp_path):
+    text = (Path(__file__).resolve().parents[3] / "docs" / "pull-instrument.md").read_text()
+    listen = f"127.0.0.1:{free_port()}"
+    first, second = (
+        block.replace("127.0.0.1:8766", listen).strip() for block in re.findall(r"```sh\n(latentloop .*?)```", text, re.DOTALL)
+    )
+    environment = {**os.environ, "PATH": f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"}
+    campaign = subprocess.Popen(f"{first} --trials 4", shell=True, cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        until((tmp_path / "campaigns" / "pull.token").exists, 60)
+        subprocess.run(f"{second} --trials 4", shell=True, cwd=tmp_path, env=environment, timeout=100, check=True)
+        assert campaign.wait(60) == 0
+    finally:
+        if campaign.poll() is None:
+            os.killpg(campaign.pid, signal.SIGKILL)
+            campaign.wait()
+    assert CampaignStore.open(tmp_path / "campaigns" / "pull").history.counts() == {"completed": 4}
 
 
 @pytest.mark.slow

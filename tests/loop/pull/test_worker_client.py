@@ -163,6 +163,25 @@ def test_copied_alone_it_measures_and_ends(laboratory):
     assert laboratory.result(4)["metrics"] == {"objective": 4.5}
 
 
+def test_the_command_line_is_the_same_client(laboratory):
+    laboratory.up()
+    laboratory.offer(1)
+    program = Path(sys.executable).with_name("latentloop")
+    command = [program, "worker", f"http://{laboratory.listen}", "--evaluator", "my_bench:Bench", "--token-file", "token"]
+    ran = subprocess.run(
+        [*command, "--name", "bench 3", "--set", "gain=2", "--trials", "1"],
+        cwd=laboratory.computer,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert laboratory.result(1)["metrics"]["objective"] == 3.0
+    assert laboratory.queue.look(document(1)["key"]).instrument == "bench 3"
+    assert (laboratory.computer / "latentloop-worker-bench-3" / "fired" / document(1)["key"]).exists()
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

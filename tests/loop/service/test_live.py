@@ -1,6 +1,9 @@
 """Campaigns as people live with them: started, followed, steered, and a server that comes and goes meanwhile."""
 
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -282,3 +285,53 @@ def test_figures_downloads_and_numbers_of_a_finished_campaign(server, tmp_path):
     assert 'latentloop_trials{campaign="first",state="completed"} 6.0' in said
     assert 'latentloop_measurement_seconds_count{campaign="first"} 6.0' in said
     assert "latentloop_incumbent_objective" in said
+
+
+@pytest.mark.slow
+def test_a_campaign_on_a_ray_cluster_outlives_the_server(new_server, reduced, wait_until, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ray = Path(sys.executable).with_name("ray")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "data"),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ADDRESS": "",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+    folder = Path("/tmp") / f"ll-ray-{os.getpid()}"  # Ray's sockets need a short path
+    head = subprocess.Popen(
+        [ray, "start", "--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false", f"--temp-dir={folder}", "--block"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: _listens(port), 60)
+        time.sleep(3)
+        server = new_server({}, "--ray", f"127.0.0.1:{port}")
+        with server.client("operator") as client:
+            client.create("first", configuration=slowly(reduced, 100))
+            wait_until(lambda: any(each.state == "running" and each.n_trials > 3 for each in client.campaigns()), 90)
+        server.kill()
+        time.sleep(1)
+        server.start()
+        with server.client("operator") as client:
+            shown = client.campaign("first")
+            assert shown.state == "running"
+            n = shown.n_trials
+            wait_until(lambda: client.campaign("first").n_trials > n + 3, 60)
+            client.stop("first")
+            wait_until(lambda: client.campaign("first").state == "interrupted", 60)
+        assert CampaignStore.open(server.root / "first").history.epoch == 1
+    finally:
+        os.killpg(head.pid, signal.SIGTERM)
+        head.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

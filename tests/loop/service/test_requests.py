@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import socket
 import time
 
@@ -48,7 +47,7 @@ def test_static_files_come_from_their_folder_alone(server):
 def test_a_link_in_the_root_is_no_campaign(new_server, make_campaign, tmp_path):
     server = new_server()
     make_campaign(tmp_path / "outside")
-    os.symlink(tmp_path / "outside", server.root / "inside")
+    (server.root / "inside").symlink_to(tmp_path / "outside")
     with server.client() as client:
         assert client.campaigns() == []
         with pytest.raises(ServiceError, match="there is no campaign 'inside'"):
@@ -168,7 +167,8 @@ def test_a_large_body_is_refused_whether_announced_or_not(server):
 
 
 def test_a_body_that_dawdles_is_given_up(server):
-    head = f"POST /api/v1/preview HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.token()}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    head = f"POST /api/v1/preview HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.token()}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
     start = time.monotonic()
     assert raw(server, head + '{"traj') == 408
     assert 1.5 < time.monotonic() - start < 7

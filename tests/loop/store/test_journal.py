@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from latentloop.loop.errors import JournalError, StoreError, StoreLockedError
 from latentloop.loop.store.journal import Journal
-from latentloop.loop.store.objects import LocalObjects
 from latentloop.loop.store.lock import Lock
+from latentloop.loop.store.objects import LocalObjects
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -137,7 +137,7 @@ def test_events_that_vanish_under_a_reader_are_noticed(folder):
 
 
 def test_a_journal_without_a_folder_is_a_sentence(tmp_path):
-    with pytest.raises(StoreError, match="cannot write event 0 .*the folder of the campaign is gone"):
+    with pytest.raises(StoreError, match=r"cannot write event 0 .*the folder of the campaign is gone"):
         journal_at(tmp_path / "nowhere" / "journal").append("thing", {})
     assert not (tmp_path / "nowhere").exists()
 

@@ -226,7 +226,7 @@ def test_without_noise_and_pending_points_the_expectations_are_expected_improvem
     model = GaussianProcess(BOX, noise=0.0)
     model.fit(x, np.sin(5 * x[:, 0]) + x[:, 1])
     others = np.random.default_rng(1).random((40, 2))
-    exact = LogEI().score(model, x, np.random.default_rng(0)).value(others) - math.log(model._unit)
+    exact = LogEI().score(model, x, np.random.default_rng(0)).value(others) - math.log(model._units.unit)
     torch.manual_seed(0)
     botorch = model.to_botorch()
     with min_fixed_noise(double_value=1e-8):
