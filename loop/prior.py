@@ -290,7 +290,7 @@ def _trajectory_columns(path: Path, names: list[str], like: TrajectorySet) -> li
         times = np.array([time for time, _ in pairs])
         if times.shape != like.times.shape or not np.allclose(times, like.times):
             raise ConfigError(
-                f"prior: {path} has {len(times)} columns {channel}@time, and this campaign's trajectories have {len(like.times)} steps from "
+                f"prior: {path} has {len(times)} columns {channel}@time, and trajectories of this campaign {len(like.times)} steps, from "
                 f"{like.times[0]:g} to {like.times[-1]:g}; give one column for each"
             )
         columns.append([name for _, name in pairs])

@@ -140,7 +140,7 @@ def open_campaign(
 
 
 def _with_prior(config: CampaignConfig, prior: str | Path | None, trajectories: TrajectorySet) -> CampaignConfig:
-    """Return a configuration that names earlier measurements so that a resume from another folder finds them; they are read once, to see."""
+    """Return a configuration whose earlier measurements a resume from another folder finds too; they are read once, to see."""
     named = config.prior if prior is None else str(prior)
     if named is None:
         return config

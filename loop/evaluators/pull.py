@@ -194,18 +194,20 @@ class PullEvaluator:
         shown = f"with the token of ${self.token_variable}" if self.token_variable else f"--token-file {file}"
         print(f"instruments: latentloop worker {self._server.url} --evaluator module:attribute {shown}", file=sys.stderr, flush=True)
 
-    @staticmethod
-    def _open_key(queue: PullQueue, key: str) -> str:
-        """Return the key to offer a trial under: its own, unless an earlier session has withdrawn that, before it fired."""
-        found, n_withdrawn = key, 0
+    def _open_key(self, queue: PullQueue, key: str) -> str:
+        """Return the key to offer a trial under: its own, unless that was withdrawn before it fired, or is pure and failed."""
+        found, n_spent = key, 0
         while True:
             try:
-                if queue.look(found).state != "withdrawn":
-                    return found
+                sight = queue.look(found)
             except PullRefusedError:  # never offered
                 return found
-            n_withdrawn += 1
-            found = f"{key}-{n_withdrawn}"
+            has_failed = sight.result is not None and sight.result.get("failure") is not None
+            is_lost = sight.state == "started" and sight.expires_at < time()
+            if sight.state != "withdrawn" and not (self._kind == "pure" and (has_failed or is_lost)):
+                return found
+            n_spent += 1
+            found = f"{key}-{n_spent}"
 
     def _awaited(self, queue: PullQueue, document: dict[str, Any], key: str) -> Measurement:
         begun, kept = time(), monotonic()

@@ -241,7 +241,7 @@ def test_a_wrong_override_is_refused_with_what_is_known(override, words):
 
 
 def test_a_last_part_that_occurs_twice_must_be_said_in_full(monkeypatch):
-    from latentloop.loop import config as module
+    from latentloop.loop.config import loading as module
 
     monkeypatch.setattr(module, "_leaves", lambda: {"n": [("trajectories", "n"), ("other", "n")]})
     with pytest.raises(ConfigError, match=r"say trajectories\.n or other\.n"):

@@ -198,5 +198,5 @@ def test_without_a_token_one_logs_in_and_a_viewer_cannot_act(serving, opened):
     page.get_by_role("button", name="Log out").click()
     page.get_by_label("Token").fill(tokens["operator"])
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Approve trial 0").click()
+    page.get_by_role("button", name="Approve trial 0").first.click()
     expect(page.locator("table.trials tbody tr[data-trial='0']")).to_contain_text("completed")

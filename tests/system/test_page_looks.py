@@ -91,7 +91,7 @@ def test_the_page_can_be_steered_without_a_mouse(server, browser):
         assert page.evaluate("document.activeElement.matches(':focus-visible')")
     assert "Pause" in names
     assert "Approve trial 0" in names
-    page.get_by_role("button", name="Veto trial 0").press("Enter")
+    page.get_by_role("button", name="Veto trial 0").first.press("Enter")
     assert page.evaluate("document.activeElement.closest('dialog') !== null")
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog", state="detached")

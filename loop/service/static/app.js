@@ -101,6 +101,10 @@ onUnauthorized.call = () => {
   // The session has ended: whoever is here logs in again and comes back to the same place.
   identify().catch(() => {}).then(show);
 };
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // addresses behind a # are pages here
+  main.focus();
+});
 window.addEventListener("hashchange", show);
 window.addEventListener("unhandledrejection", (event) => {
   if (event.reason?.code === "offline" || event.reason?.name === "AbortError" || event.reason?.status === 401) event.preventDefault();

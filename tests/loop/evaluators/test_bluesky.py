@@ -191,6 +191,12 @@ def test_what_makes_no_sense_is_refused(evaluator):
         made.measure(WAVE[:3])
 
 
+def test_without_bluesky_the_way_to_it_is_said(evaluator, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bluesky.run_engine", None)  # what Python keeps of a module that is not there
+    with pytest.raises(EvaluatorError, match=r"pip install 'latentloop\[lab\]'"):
+        evaluator(STEPPING)
+
+
 @pytest.mark.parametrize("parameters", [FLYING, STEPPING, ASYNC], ids=["flyer", "ophyd", "ophyd-async"])
 @pytest.mark.parametrize("kind", ["pure", "physical"])
 def test_bluesky_keeps_the_contract(parameters, kind):

@@ -111,7 +111,7 @@ def test_when_the_timeout_of_the_evaluator_kills_the_worker_its_program_dies_too
     spec = EvaluatorSpec("command", {"command": [*PROGRAM, "waits", str(log)]}, timeout=2.0)
     executor = LocalExecutor(spec)
     executor.submit([Job(0, WAVE)])
-    (outcome,) = executor.wait(0)
+    (outcome,) = executor.wait(30)
     assert outcome.result.is_unknown
     assert gone(int(log.read_text().split()[1]))
     executor.close()

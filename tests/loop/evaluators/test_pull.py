@@ -183,6 +183,28 @@ def test_what_a_stop_withdrew_is_offered_anew_by_the_next_session(evaluator, que
     assert Waiting(evaluator(), Job(1, WAVE, key="film-1")).end().metrics == {"objective": 1.0}
 
 
+@pytest.mark.parametrize("kind", ["pure", "physical"])
+def test_only_a_pure_trial_that_failed_is_offered_once_more(evaluator, queue, kind):
+    made = evaluator(kind=kind, expires_seconds=0.4)
+    for ending in ("failure", "silence"):
+        job = Job(1, WAVE + len(ending), key=ending)
+        waiting = Waiting(made, job)
+        claim = claimed(queue)
+        queue.start(claim.token)
+        if ending == "failure":
+            queue.finish(claim.token, {"failure": "no vacuum"})
+        assert isinstance(waiting.end(), RuntimeError)
+        again = Waiting(made, job)
+        if kind == "pure":
+            claim = claimed(queue)
+            queue.start(claim.token)
+            queue.finish(claim.token, {"metrics": {"objective": 1.0}})
+            assert again.end().metrics == {"objective": 1.0}
+        else:
+            assert isinstance(again.end(), RuntimeError)
+            assert queue.claim("bench") is None
+
+
 def test_a_started_trial_does_not_hold_up_a_stop_for_ever(evaluator, queue):
     made = evaluator(stop_seconds=0.3)
     waiting = Waiting(made, Job(1, WAVE))

@@ -126,6 +126,7 @@ def test_tokens_are_kept_as_hashes_in_a_file_for_this_user_alone(tmp_path):
     assert (found.name, found.role, found.campaigns) == ("Ada", "operator", ("first",))
 
 
+@pytest.mark.slow
 def test_the_command_line_makes_lists_and_revokes_tokens(tmp_path):
     def call(*arguments):
         return subprocess.run([PROGRAM, "token", *arguments, "--root", tmp_path], text=True, capture_output=True, timeout=60)
@@ -190,6 +191,7 @@ def test_wrong_tokens_are_slowed_down(new_server):
     assert codes[4:] == [429, 429]
 
 
+@pytest.mark.slow
 def test_too_many_requests_are_refused_and_others_are_not(new_server):
     server = new_server({"limits": {"requests_per_second": 1, "burst": 5}})
     with httpx.Client(base_url=server.url) as http:

@@ -44,6 +44,7 @@ def test_static_files_come_from_their_folder_alone(server):
         assert raw(server, f"GET /static/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") == 404, path
 
 
+@pytest.mark.slow
 def test_a_link_in_the_root_is_no_campaign(new_server, make_campaign, tmp_path):
     server = new_server()
     make_campaign(tmp_path / "outside")
@@ -209,6 +210,7 @@ def test_a_trial_or_array_or_figure_that_is_not_there_is_not_found(http_client):
     assert http_client.post("/api/v1/campaigns/first/trials/999/veto", json={"reason": "x"}).status_code == 404
 
 
+@pytest.mark.slow
 def test_more_campaigns_than_the_limit_are_refused(new_server, make_campaign, reduced):
     server = new_server({"limits": {"campaigns": 1}})
     make_campaign(server.root / "one")

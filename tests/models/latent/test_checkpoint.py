@@ -67,7 +67,7 @@ def _with_record(data: bytes, **changes) -> bytes:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"kind": "unheard-of"}, "known kinds are identity, pca, vae"),
+        ({"kind": "unheard-of"}, "known kinds are identity, pca, pool, vae"),
         ({"format": 2}, "format version 2"),
         ({"trajectory_shape": [61]}, "damaged"),
         ({"parameters": {"n_latent": 7}}, "damaged"),
