@@ -42,6 +42,8 @@ class RayLauncher(LocalLauncher):
         super().__init__(root)
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
+        if _has_token():  # `ray start` asks for the token as soon as there is one; a client only shows it when told so beforehand
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
 
         self._ray = ray
@@ -99,6 +101,12 @@ class RayLauncher(LocalLauncher):
 
     def _name(self, name: str) -> str:
         return f"campaign-{hashlib.sha256(str(self.root).encode()).hexdigest()[:8]}-{name}"
+
+
+def _has_token() -> bool:
+    """Return whether this user has a token for Ray clusters."""
+    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return named or (Path.home() / ".ray" / "auth_token").exists()
 
 
 class CampaignActor:

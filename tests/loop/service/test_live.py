@@ -327,7 +327,7 @@ def test_a_campaign_on_a_ray_cluster_outlives_the_server(new_server, reduced, wa
         wait_until(lambda: _listens(port), 60)
         server = wait_until(lambda: _with_ray(new_server, port), 60, pause=2.0)
         with server.client("operator") as client:
-            client.create("first", configuration=slowly(reduced, 100))
+            client.create("first", configuration=slowly(reduced, 1500))
             wait_until(lambda: any(each.state == "running" and each.n_trials > 3 for each in client.campaigns()), 90)
         server.kill()
         time.sleep(1)

@@ -172,13 +172,11 @@ class TestManyCrashes(Crashes.TestCase):
 
 def kill_everywhere(tmp_path, faults_to_try):
     steps = [TrialState.COMPLETED, TrialState.FAILED, None]
-    count = 0
-    for fault in faults_to_try:
+    for count, fault in enumerate(faults_to_try):
         path = tmp_path / str(fault)
         CampaignStore.create(path, CONFIGURATION, {}, 2, LIKE).release()
         if in_child(path, steps, 0, f"any:{fault}"):
             return count
-        count += 1
         before = CampaignStore.open(path).history
         assert in_child(path, steps, 0, "")
         after = CampaignStore.open(path)
