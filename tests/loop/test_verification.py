@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import yaml
 from latentloop import open_campaign, run_campaign
 from latentloop.loop.errors import JournalError, LatentloopError
 from latentloop.loop.records import TrialState
@@ -156,25 +157,24 @@ def test_a_damaged_event_in_the_middle_is_refused_by_name_until_it_is_repaired(c
 
 
 @pytest.mark.parametrize("lost", ["armed", "completed"])
-def test_a_physical_trial_whose_event_is_damaged_becomes_unknown_and_is_not_measured_again(config, tmp_path, monkeypatch, lost):
+def test_a_physical_trial_whose_event_is_damaged_becomes_unknown_and_is_not_measured_again(mapping, command, tmp_path, monkeypatch, lost):
     log = tmp_path / "fired"
     monkeypatch.setenv("LABORATORY_LOG", str(log))
-    made = config(
-        evaluator={"parameters": {"target": "laboratory:counted", "kind": "physical"}}, budget={"trials": 3}, durability="process"
-    )
-    run_campaign(made, tmp_path / "x")
-    n_fired = len(log.read_text().splitlines())
-    assert n_fired == 3
+    program, environment = command
+    physical = {"parameters": {"target": "laboratory:counted", "kind": "physical"}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(mapping(evaluator=physical, budget={"trials": 3}, durability="process")))
+    # In a process of its own, whose end is proven: a worker that may still be measuring would be waited for.
+    first_driver = [program, "run", tmp_path / "c.yaml", "--store", tmp_path / "x"]
+    subprocess.run(first_driver, env={**environment, "LABORATORY_LOG": str(log)}, check=True, capture_output=True)
+    assert len(log.read_text().splitlines()) == 3
     events = sorted((tmp_path / "x" / "journal").glob("0*.json"))
     kinds = [json.loads(path.read_text())["event"]["kind"] for path in events]
-    first = len(kinds) - 1 - kinds[::-1].index(lost)
-    for path in events[first:]:
+    for path in events[len(kinds) - 1 - kinds[::-1].index(lost) :]:
         damage(path, "flipped")
     resumed = open_campaign(tmp_path / "x")
     assert [trial.state for trial in resumed.trials] == [TrialState.COMPLETED] * 2 + [TrialState.UNKNOWN]
-    assert len(log.read_text().splitlines()) == n_fired
-    trial = resumed.trials[2]
-    assert np.isfinite(CampaignStore.open(tmp_path / "x").trajectory(trial)).all()
+    assert len(log.read_text().splitlines()) == 3
+    assert np.isfinite(CampaignStore.open(tmp_path / "x").trajectory(resumed.trials[2])).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
