@@ -30,7 +30,8 @@ def await_workers(
     Returns:
         False when told to stop: then one of them may still be measuring.
     """
-    processes = [Process.from_mapping(worker) for worker in workers]
+    this = Process.of_this()  # a session before this one in the same process has brought its own measurements to rest
+    processes = [process for process in map(Process.from_mapping, workers) if process != this]
     begun = time.monotonic()
     until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
     said = ""

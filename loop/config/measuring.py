@@ -72,7 +72,9 @@ class OptimizerConfig(Section):
     """How the next point is chosen."""
 
     surrogate: Annotated[Choice, choice_from(SURROGATES)] = Field(default_factory=lambda: Choice(name="auto"), validate_default=True)
-    acquisition: Annotated[Choice, choice_from(ACQUISITIONS)] = Field(default_factory=lambda: Choice(name="portfolio"), validate_default=True)
+    acquisition: Annotated[Choice, choice_from(ACQUISITIONS)] = Field(
+        default_factory=lambda: Choice(name="portfolio"), validate_default=True
+    )
     n_initial: int | None = Field(None, ge=1, description="Points of the quasi-random initial design; null for 2 (d + 1).")
     noise: float | None = Field(None, ge=0, description="Variance of the objective's noise; inferred when absent.")
 
