@@ -83,7 +83,7 @@ class Campaign:
             seed=config.seed,
             noise=chosen.noise,
             goal=config.objective.goal,
-            features=space.decode,
+            features=space.decoder,
             candidates=np.unique(space.encoded, axis=0) if config.latent.is_pool else None,
             region=config.latent.region,
         )

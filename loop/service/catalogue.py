@@ -230,6 +230,7 @@ class Catalogue:
             watch.path.rename(aside)  # gone at once for everybody; its files follow
         except OSError as error:
             raise StoreError(f"cannot delete {name}: {error.strerror}") from error
+        watch.checkpoint.forget()
         self.launcher.forget(name)
         self.scan(now=True)
         await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
@@ -242,6 +243,7 @@ class Catalogue:
                 for watch in list(self.watched().values()):
                     if not watch.is_loaded:
                         await watch.ready(_HOUR)
+                    await watch.checkpoint.keep(watch)
                 await self._resume_unfinished(is_start=first)
             except Exception:  # supervision outlives whatever happens to one campaign
                 log.exception("supervision failed")

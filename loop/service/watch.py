@@ -1,7 +1,7 @@
 """One campaign as the server knows it: its journal followed event by event, folded once, and shown to any number of watchers.
 
-The journal is read from the start once, in slices between which other requests are served, and never again: what comes later is found by
-one look-up for the next event's number, at most every 50 ms while somebody watches, and when somebody asks otherwise. A watcher holds
+The journal is read from the start once (or from a checkpoint on), in slices between which other requests are served, and never again: what
+comes later is found by one look-up for the next event's number, at most every 50 ms while somebody watches, and when somebody asks otherwise. A watcher holds
 nothing but a position: it sends what is in the shared buffer of recent frames, reads older events from the disk, and one that does
 not keep up is dropped and catches up by Last-Event-ID.
 """
@@ -24,6 +24,7 @@ from ..store.campaign_store import CampaignStore
 from ..store.history import History
 from ..store.journal import Event, name_of
 from ..store.objects import open_objects
+from .checkpoint import Checkpoint
 from .views import kind_of, summary_of, trial_json
 
 log = logging.getLogger("latentloop.service")
@@ -45,12 +46,13 @@ class CampaignWatch:
 
     Args:
         name: of its folder.
-        path: the folder.
+        path: the folder, directly under the server's root.
     """
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self.path = path
+        self.checkpoint = Checkpoint(path.parent, name)
         self.store = CampaignStore(open_objects(path))
         self.problem = ""
         """Why it cannot be read; empty while it can."""
@@ -63,7 +65,10 @@ class CampaignWatch:
         """Armed trial -> who has said to measure it."""
         self.events_of: dict[int, array[int]] = {}
         """Trial -> numbers of its events."""
-        self._best_values = array("d")
+        self.best_so_far = array("d")
+        """The best value after each completed trial."""
+        self.kind_said = ""
+        """What the driver of the last session said of its evaluator: pure or physical; empty where it said nothing."""
         self._frames: deque[bytes] = deque(maxlen=_RECENT)
         self._loading: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
@@ -86,8 +91,8 @@ class CampaignWatch:
 
     @property
     def kind(self) -> str:
-        """Whether its evaluator is pure or physical."""
-        return kind_of(self.history.configuration)
+        """Whether its evaluator is pure or physical: as its driver found it, else as far as the configuration says."""
+        return self.kind_said or kind_of(self.history.configuration)
 
     async def ready(self, patience: float = 30.0) -> None:
         """Bring the history up to date; where the journal is read for the first time, wait for that no longer than ``patience`` seconds."""
@@ -148,11 +153,11 @@ class CampaignWatch:
 
     def sparkline(self) -> list[float]:
         """Return the best value so far, at no more than 60 completed trials."""
-        return [self._best_values[row] for row in thinned_rows(len(self._best_values), _SPARKS)]
+        return [self.best_so_far[row] for row in thinned_rows(len(self.best_so_far), _SPARKS)]
 
     def best_values(self) -> list[float]:
         """Return the best value so far after each completed trial."""
-        return self._best_values.tolist()
+        return self.best_so_far.tolist()
 
     def events(self, after: int, limit: int) -> list[Event]:
         """Return the events after number ``after``, as they are on the disk."""
@@ -213,9 +218,9 @@ class CampaignWatch:
         return found if isinstance(found, Event) else None
 
     async def _load(self) -> None:
-        """Read the journal from its start."""
+        """Read the journal from its start, or from where the last server on this root had kept what it says."""
         try:
-            events = self.store.journal.read(0)
+            events = self.store.journal.read(await self.checkpoint.restore(self))
             event = await asyncio.to_thread(next, events, None)  # the first one lists the whole journal
             while event is not None:
                 self._apply(event)
@@ -258,7 +263,7 @@ class CampaignWatch:
             "number": event.number,
             "time": event.time,
             "kind": event.kind,
-            "data": {} if trial is not None else _light(event),
+            "data": _light(event) if trial is None else _said(event),
             "trial": None if trial is None else trial_json(self.history.trials[trial], self.history),
             "summary": None,
         }
@@ -288,6 +293,9 @@ class CampaignWatch:
         before = history.incumbent
         history.apply(event)
         self.store.evidence.apply(event)
+        if event.kind == "started":
+            said = event.data.get("kind")
+            self.kind_said = said if said in ("pure", "physical") else ""
         number = _trial_of(event, len(history.trials))
         if number is None:
             return
@@ -312,9 +320,9 @@ class CampaignWatch:
         best = history.incumbent
         is_counted = trial.state is TrialState.COMPLETED and event.kind in ("completed", "accepted", "resolved")
         if best is None:
-            del self._best_values[:]
+            del self.best_so_far[:]
         elif is_counted or before is None or before.trial != best.trial:
-            self._best_values.append(best.objective)
+            self.best_so_far.append(best.objective)
 
     def _fail(self, error: Exception) -> None:
         self.problem = str(error)
@@ -330,3 +338,8 @@ def _trial_of(event: Event, n_trials: int) -> int | None:
 def _light(event: Event) -> dict[str, Any]:
     """Return an event's data without what is large: the configuration is in the campaign's own answer."""
     return {key: value for key, value in event.data.items() if key not in ("configuration", "environment", "trajectory")}
+
+
+def _said(event: Event) -> dict[str, Any]:
+    """Return who did something to a trial, and why; the rest is in the trial itself."""
+    return {key: event.data[key] for key in ("who", "reason") if event.data.get(key)}

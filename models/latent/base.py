@@ -108,6 +108,11 @@ class LatentModel(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn car
         codes = self.checked_codes(Z)
         return self._decode(codes).reshape(codes.shape[0], *shape)
 
+    @property
+    def decoder(self) -> Callable[[Array], Array]:
+        """`decode` as a function; where its last layer is linear, one that shows its hidden values (see `decoder`)."""
+        return self.decode
+
     def sample(self, n: int, generator: np.random.Generator) -> Array:
         """Draw `n` new trajectories (n, T) or (n, T, C): latent vectors from the prior, decoded.
 

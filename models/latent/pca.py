@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import NotFittedError, ParameterError
 from .base import Array, LatentModel, Progress
+from .decoder import Decoder
 
 
 class PCA(LatentModel):
@@ -44,6 +45,12 @@ class PCA(LatentModel):
         total = float(learned["total_variance"][0])
         share: Array = learned["explained_variance"] / total if total > 0 else np.zeros(self.n_latent)
         return share
+
+    @property
+    def decoder(self) -> Decoder:
+        """`decode`, which is linear from end to end."""
+        learned = self._learned()
+        return Decoder(self.decode, [], "tanh", learned["components"], learned["mean"])
 
     def _fit(self, rows: Array, shape: tuple[int, ...], seed: int, progress: Progress | None) -> None:
         from sklearn import decomposition

@@ -10,6 +10,7 @@ the first about 1 inside the data, the second near 0 where the decoder and the e
 the encoded data before distances are taken, so that both directions count alike.
 """
 
+from collections.abc import Callable
 from typing import Final, Self
 
 import numpy as np
@@ -100,3 +101,8 @@ class LatentSpace:
     def decode(self, Z: ArrayLike) -> Array:
         """Trajectories (n, T) or (n, T, C) of codes (n, d)."""
         return self.model.decode(Z)
+
+    @property
+    def decoder(self) -> Callable[[Array], Array]:
+        """`decode` as a function; see `LatentModel.decoder`."""
+        return self.model.decoder

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import NotFittedError, ParameterError
 from .base import Array, LatentModel, Progress
+from .decoder import Decoder
 from .network import ACTIVATIONS, Activation, VAENetwork
 from .training import Schedule, TrainingPlan, elbo_terms, log_normalizer, train
 
@@ -108,6 +109,14 @@ class VAE(LatentModel):
         with torch.no_grad():
             misfit, divergence = elbo_terms(self._trained(), rows, self.sigma, torch.Generator().manual_seed(seed))
         return float(misfit) + float(divergence) + log_normalizer(rows.shape[1], self.sigma)
+
+    @property
+    def decoder(self) -> Decoder:
+        """`decode`, with its hidden values in the open."""
+        network = self._trained()
+        layers = [(layer.weight.numpy(), layer.bias.numpy()) for layer in network.decoder]  # type: ignore[union-attr,operator]
+        weight, bias = network.output.weight.numpy().T * self._scale, network.output.bias.numpy() * self._scale + self._offset
+        return Decoder(self.decode, layers, self.activation, weight, bias)
 
     @property
     def training_curve(self) -> Array | None:

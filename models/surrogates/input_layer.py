@@ -14,7 +14,7 @@ Source: Boyd and Chua, Fading memory and the problem of approximating nonlinear 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +23,29 @@ from .base import Array
 
 Features: TypeAlias = Callable[[Array], Array]
 """A function of latent vectors (n, d) that returns trajectories (n, T) or (n, T, C), such as a latent model's `decode`."""
+
+
+@runtime_checkable
+class LinearReadout(Protocol):
+    """A decoder whose last layer is linear: decode(z) = hidden(z) @ weight + bias."""
+
+    weight: Array
+    """(H, D)."""
+    bias: Array
+    """(D,)."""
+
+    def __call__(self, z: Array) -> Array:
+        """Trajectories of latent vectors (n, d)."""
+        ...
+
+    def hidden(self, z: Array) -> Array:
+        """Hidden values (n, H) of latent vectors (n, d)."""
+        ...
+
+    def hidden_and_jacobian(self, z: Array) -> tuple[Array, Array]:
+        """Hidden values (n, H) of latent vectors (n, d), and their derivatives (n, d, H)."""
+        ...
+
 
 Inputs: TypeAlias = Literal["auto", "latent", "trajectory"]
 """What the points are taken for."""
@@ -100,7 +123,42 @@ class DecodedLayer:
         return inputs[0], np.moveaxis(slopes, 0, 2)
 
 
-Layer = InputLayer | DecodedLayer
+@dataclass(frozen=True, slots=True)
+class ReadoutLayer:
+    """The same inputs, for a decoder whose last layer is linear: that layer and the reading of it are multiplied once and for all."""
+
+    decoder: LinearReadout
+    """What decodes."""
+    matrix: Array
+    """Hidden values -> inputs, (H, k)."""
+    offset: Array
+    """Inputs (k,) of hidden values of zero."""
+    bounds: Array
+    """The box (k, 2) that the inputs fill."""
+
+    @classmethod
+    def of(cls, decoder: LinearReadout, layer: InputLayer) -> "ReadoutLayer":
+        """What `layer` reads from decoded trajectories."""
+        return cls(decoder, decoder.weight @ layer.matrix, (decoder.bias - layer.offset) @ layer.matrix, layer.bounds)
+
+    def __call__(self, x: Array) -> Array:
+        """Inputs (n, k) of latent vectors (n, d)."""
+        inputs: Array = self.decoder.hidden(x) @ self.matrix + self.offset
+        return inputs
+
+    def pullback(self, x: Array, gradient: Array) -> Array:
+        """Gradients (n, d) by the latent vectors x (n, d), from gradients (n, k) by the inputs."""
+        _, slopes = self.decoder.hidden_and_jacobian(x)
+        pulled: Array = np.matmul(slopes, (gradient @ self.matrix.T)[:, :, None])[:, :, 0]
+        return pulled
+
+    def value_and_jacobian(self, x: Array) -> tuple[Array, Array]:
+        """Inputs (n, k) of latent vectors (n, d), and their exact derivatives (n, k, d)."""
+        hidden, slopes = self.decoder.hidden_and_jacobian(x)
+        return hidden @ self.matrix + self.offset, np.matmul(slopes, self.matrix).transpose(0, 2, 1)
+
+
+Layer = InputLayer | DecodedLayer | ReadoutLayer
 
 
 def as_rows(trajectories: Array) -> Array:
@@ -151,6 +209,8 @@ def layer_of(bounds: Array, x: Array, decode: Features | None, n_channels: int =
     trajectories = np.asarray(decode(x), dtype=np.float64)
     channels = trajectories.shape[2] if trajectories.ndim == 3 else n_channels
     layer = trajectory_layer(as_rows(trajectories), channels, with_tail_means)
+    if isinstance(decode, LinearReadout):
+        return ReadoutLayer.of(decode, layer)
     return DecodedLayer(decode, layer, STEP * (bounds[:, 1] - bounds[:, 0]))
 
 

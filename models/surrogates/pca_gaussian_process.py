@@ -90,7 +90,9 @@ class PCAGaussianProcess:
             self._looked_at = first.copy()
         else:
             layer, process = self._known  # the same layer; the process only saves itself work that it has done before
-        process.fit(layer(points), values, y_var)
+        # In two parts: the sum in a matrix product may depend on how many rows there are, and what was learned from must stay the same.
+        inputs = np.vstack([layer(first), layer(points[len(first) :])]) if len(first) < len(points) else layer(first)
+        process.fit(inputs, values, y_var)
         self._known = (layer, process)
 
     def condition(self, x: ArrayLike, y: ArrayLike | None = None) -> Self:
