@@ -195,7 +195,7 @@ class JournalMessage(Message):
     number: int
     time: float
     kind: str
-    data: dict[str, Any] = Field(default_factory=dict, description="The event's own data where it changes no trial.")
+    data: dict[str, Any] = Field(default_factory=dict, description="The event's own data; of one that changes a trial, who did it and why.")
     trial: TrialMessage | None = None
     summary: CampaignSummary | None = None
 

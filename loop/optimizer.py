@@ -272,7 +272,9 @@ class Optimizer:
         known = self._known
         if self._fitted is None or self._fitted[0] != len(known.x):
             # Learning is a pure function of the observations; the old object only saves itself work that it has done before.
-            surrogate = self._fitted[1] if self._fitted else self.new_surrogate()
+            surrogate = self.new_surrogate()
+            if self._fitted and type(self._fitted[1]) is type(surrogate):
+                surrogate = self._fitted[1]
             surrogate.fit(known.x, tamed(self.sign * known.y), known.known_variances)
             self._fitted = (len(known.x), surrogate)
         return self._fitted[1]
@@ -280,10 +282,9 @@ class Optimizer:
     def new_surrogate(self) -> Any:
         """Return a surrogate of the chosen kind that knows nothing yet."""
         name, parameters = self._surrogate_choice["name"], self._surrogate_choice["parameters"]
-        context: dict[str, Any] = {"bounds": self.bounds, "noise": self.noise}
-        if self.features is not None and "features" in inspect.signature(SURROGATES.load(name)).parameters:
-            context["features"] = self.features
-        return SURROGATES.create(name, parameters, **context)
+        known = {"bounds": self.bounds, "noise": self.noise, "features": self.features, "n_observations": len(self._known.x)}
+        accepted = inspect.signature(SURROGATES.load(name)).parameters
+        return SURROGATES.create(name, parameters, **{word: known[word] for word in known if word in accepted})
 
     @property
     def sign(self) -> float:

@@ -165,7 +165,7 @@ def require_choices(config: CampaignConfig, trajectories: TrajectorySet) -> int:
         ConfigError: parameters that a chosen thing does not take.
     """
     chosen = config.optimizer
-    SURROGATES.accept(chosen.surrogate.name, chosen.surrogate.parameters, "bounds", "noise", "features")
+    SURROGATES.accept(chosen.surrogate.name, chosen.surrogate.parameters, "bounds", "noise", "features", "n_observations")
     ACQUISITIONS.create(chosen.acquisition.name, chosen.acquisition.parameters)
     if config.latent.is_pool:
         _require_pool(config, trajectories)
@@ -244,7 +244,7 @@ def _drive(
     """Take the store's lock, make sure there is a latent model, and run the controller."""
     store.drive(_patience(observer, should_stop))
     try:
-        facts = {"budget": budget, "executor": config.executor.name, "workers": executor.n_workers, **_process()}
+        facts = {"budget": budget, "executor": config.executor.name, "workers": executor.n_workers, "kind": kind, **_process()}
         facts["environment"] = environment(config.executor.threads_per_worker)
         store.begin(facts, config.executor.lease_seconds)
         try:

@@ -19,6 +19,8 @@ from .problems import refuse
 
 _PLAIN = ("pause", "resume", "stop", "note", "veto", "accept", "resolve")
 """Actions that the history alone can judge."""
+_PATIENCE = 300.0
+"""Seconds for what reads the whole journal first: ten of a processor for 100,000 trials, more of a clock where others compute too."""
 
 
 async def carry_out(desk: Desk, campaign: str, command: Command) -> Said:
@@ -42,7 +44,7 @@ async def carry_out(desk: Desk, campaign: str, command: Command) -> Said:
         name = watch.store.inbox.drop(replace(command, time=time.time()))
         subject = "the campaign" if number is None else f"trial {number}"
         return Said(message=f"{subject}: {command.action} sent to the running campaign", command=name)
-    return await desk.studio.run(act_once, watch.path, command)
+    return await desk.studio.run(act_once, watch.path, command, patience=_PATIENCE)
 
 
 def act_once(path: Path, command: Command) -> Said:

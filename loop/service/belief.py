@@ -120,20 +120,27 @@ _campaigns: dict[tuple[Any, ...], Campaign] = {}
 def restored(snapshot: Snapshot) -> Campaign:
     """Return the campaign of a snapshot, with its surrogate; the last few are kept."""
     history = snapshot.history
-    if snapshot.version is None or snapshot.encoded is None:
-        raise ConfigError("the latent model of this campaign has not been trained yet")
     key = (snapshot.path, history.identity, snapshot.version, len(history.told), len(history.avoided), history.n_events, snapshot.n_trials)
     if key not in _campaigns:
-        config = config_of(snapshot)
-        space, box = latent_space(config, _model(snapshot.weights), snapshot.encoded)
-        if snapshot.version:
-            box = np.array(history.models[snapshot.version]["box"], dtype=np.float64)  # a retrained model's was widened to the trials
-        made = Campaign(config, space, box, snapshot.version, "pure", snapshot.signal)
-        made.restore(history.trials, history.told, history.avoided, standing_of(history))
+        made = fresh(snapshot)
         while len(_campaigns) >= _MOST_KEPT:
             _campaigns.pop(next(iter(_campaigns)))
         _campaigns[key] = made
     return _campaigns[key]
+
+
+def fresh(snapshot: Snapshot) -> Campaign:
+    """Return the campaign of a snapshot, made anew, for those who change it."""
+    history = snapshot.history
+    if snapshot.version is None or snapshot.encoded is None:
+        raise ConfigError("the latent model of this campaign has not been trained yet")
+    config = config_of(snapshot)
+    space, box = latent_space(config, _model(snapshot.weights), snapshot.encoded)
+    if snapshot.version:
+        box = np.array(history.models[snapshot.version]["box"], dtype=np.float64)  # a retrained model's was widened to the trials
+    made = Campaign(config, space, box, snapshot.version, "pure", snapshot.signal)
+    made.restore(history.trials, history.told, history.avoided, standing_of(history))
+    return made
 
 
 def reader_of(snapshot: Snapshot) -> StoreReader:

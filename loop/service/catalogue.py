@@ -200,9 +200,7 @@ class Catalogue:
             HTTPException: it has one, or the server has enough to do.
         """
         watch = self.get(name)
-        end = time.monotonic() + _LEAVING_SECONDS
-        while self.launcher.is_alive(name) and not watch.store.is_driven() and time.monotonic() < end:
-            await asyncio.sleep(_SCAN_SECONDS / 5)  # its last driver has let go, and is only leaving
+        await self._let_leave(name)
         if watch.store.is_driven() or self.launcher.is_alive(name):
             raise refuse(409, f"campaign {name!r} is being driven already")
         self._require_room()
@@ -214,6 +212,7 @@ class Catalogue:
         Raises:
             HTTPException: it is driven, or there is none.
         """
+        await self._let_leave(name)
         if self.launcher.is_alive(name):
             raise refuse(409, f"campaign {name!r} is being driven; stop it first")
         self.scan(now=True)
@@ -244,6 +243,7 @@ class Catalogue:
                     if not watch.is_loaded:
                         await watch.ready(_HOUR)
                     await watch.checkpoint.keep(watch)
+                    await self._look_again(watch)
                 await self._resume_unfinished(is_start=first)
             except Exception:  # supervision outlives whatever happens to one campaign
                 log.exception("supervision failed")
@@ -273,6 +273,28 @@ class Catalogue:
             self._restarts[name] = [*recent, now]
             log.warning("campaign %s has lost its driver; resuming it", name)
             await self.resume(name)
+
+    async def _look_again(self, watch: CampaignWatch) -> None:
+        """Read a damaged campaign anew, at most a twentieth of the time: it may only have been copied just then."""
+        if not watch.problem or time.monotonic() < watch.next_try:
+            return
+        start = time.monotonic()
+        anew = CampaignWatch(watch.name, watch.path)
+        await anew.ready(_HOUR)
+        watch.next_try = time.monotonic() + 20 * (time.monotonic() - start)
+        if anew.problem or self._watches.get(watch.name) is not watch:
+            anew.close()
+            return
+        log.info("campaign %s can be read again", watch.name)
+        self._watches[watch.name] = anew
+        watch.close()
+
+    async def _let_leave(self, name: str) -> None:
+        """Wait for a driver that has let go of its campaign, and is only leaving."""
+        end = time.monotonic() + _LEAVING_SECONDS
+        watch = self._watches.get(name)
+        while watch is not None and self.launcher.is_alive(name) and not watch.store.is_driven() and time.monotonic() < end:
+            await asyncio.sleep(_SCAN_SECONDS / 5)
 
     def _require_free(self, name: str) -> None:
         """Refuse a name that is none or taken, and one campaign too many."""

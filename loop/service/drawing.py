@@ -13,10 +13,13 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..records import Trial
-from .belief import Snapshot, config_of, grid_points, middle_of, reader_of, restored
+from ..store.reader import StoreReader
+from .belief import Snapshot, config_of, fresh, grid_points, middle_of, reader_of, restored
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+    from ..figures import ReportFigure
 
 _SURFACE = 50
 """Points along each axis of a surrogate's surface."""
@@ -161,7 +164,9 @@ def _polarization(snapshot: Snapshot, number: int | None) -> "go.Figure":
     both = np.zeros((len(applied), 2))
     both[:, : min(2, applied.shape[1])] = applied[:, :2]
     frame_times = np.linspace(times[0], times[-1], len(field))
-    return draw_polarization_animation(field, frame_times, times, both)
+    config = config_of(snapshot).trajectories
+    unit, time_unit = (config.unit, config.time_unit) if snapshot.signal is None else (snapshot.signal.unit, snapshot.signal.time_unit)
+    return draw_polarization_animation(field, frame_times, times, both, field_unit=unit, time_unit=time_unit)
 
 
 def _trial(snapshot: Snapshot, number: int | None) -> Trial:
@@ -198,6 +203,46 @@ def _best_trajectory(snapshot: Snapshot, _: int | None) -> "go.Figure":
     )
 
 
+def _calibration(snapshot: Snapshot, _: int | None) -> "go.Figure":
+    from ..method_figures import calibration_figure
+
+    return _of_report(calibration_figure(restored(snapshot)))
+
+
+def _length_scales(snapshot: Snapshot, _: int | None) -> "go.Figure":
+    from ..method_figures import length_scale_figure
+
+    return _of_report(length_scale_figure(restored(snapshot)))
+
+
+def _acquisition_surface(snapshot: Snapshot, _: int | None) -> "go.Figure":
+    from ..method_figures import acquisition_figure
+
+    return _of_report(acquisition_figure(fresh(snapshot), snapshot.n_trials))  # it proposes a point, which a kept campaign would remember
+
+
+def _dimensions(snapshot: Snapshot, _: int | None) -> "go.Figure":
+    from ..method_figures import dimension_figure
+    from ..trajectory_source import load_trajectories
+
+    config = config_of(snapshot)
+    kept = StoreReader.open(snapshot.path).trajectories() if config.trajectories.file is not None else None
+    return _of_report(dimension_figure(config, kept or load_trajectories(config)))
+
+
+def _drift(snapshot: Snapshot, _: int | None) -> "go.Figure":
+    from ..figures import draw_drift
+
+    return draw_drift(snapshot.history.trials, objective_name=config_of(snapshot).objective.metric)
+
+
+def _of_report(made: "ReportFigure") -> "go.Figure":
+    """Return a figure of the report; a sentence in its place where the report has none, and says why."""
+    from ..figures.theme import new_figure, say
+
+    return say(new_figure(made.heading), made.absent) if made.figure is None else made.figure
+
+
 _FIGURES = {
     "incumbent_trace": _incumbent_trace,
     "latent_space": _latent_space,
@@ -205,4 +250,9 @@ _FIGURES = {
     "polarization": _polarization,
     "latent_grid": _latent_grid,
     "training_curve": _training_curve,
+    "calibration": _calibration,
+    "length_scales": _length_scales,
+    "acquisition_surface": _acquisition_surface,
+    "dimensions": _dimensions,
+    "drift": _drift,
 }

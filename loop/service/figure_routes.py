@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import iterate_in_threadpool
@@ -39,9 +40,16 @@ TITLES = {
     "polarization": "Polarization and its curl",
     "latent_grid": "Decoded trajectories across the latent space",
     "training_curve": "Training of the latent model",
+    "calibration": "Calibration of the surrogate",
+    "length_scales": "Length scales over the campaign",
+    "acquisition_surface": "Where to measure next",
+    "dimensions": "Latent dimensions",
+    "drift": "Drift of the control trials",
 }
 _PER_TRIAL = frozenset({"polarization"})
-_OF_A_MODEL = frozenset({"latent_space", "latent_grid", "training_curve"})
+_OF_THE_METHOD = frozenset({"calibration", "length_scales", "acquisition_surface", "dimensions"})
+"""Figures that take up to some seconds and change slowly: made anew for every twentieth of the measurements."""
+_OF_A_MODEL = frozenset({"latent_space", "latent_grid", "training_curve", *_OF_THE_METHOD})
 
 
 @router.get("/figures")
@@ -72,6 +80,8 @@ async def show_figure(
         if history.trials[trial].state.word not in ("completed", "quarantined", "failed"):
             raise refuse(409, f"trial {trial} is {history.trials[trial].state.word}: there is no {name} of it")
     marks = tuple(sorted(history.counts().items()))
+    if name in _OF_THE_METHOD:
+        marks = (("told", _mark(len(history.told))),)
     state = (trial, history.n_events if name == "latent_space" else marks) if name in _PER_TRIAL or name == "latent_space" else marks
     key = (history.identity, name, max(history.models, default=-1), state)
 
@@ -103,6 +113,11 @@ async def download_report(campaign: Campaign, _: Viewer, desk: TheDesk) -> Respo
     return Response(page, media_type="text/html; charset=utf-8", headers=_as_file(f"{watch.name}.html"))
 
 
+def _mark(n: int) -> int:
+    """Return a number that changes whenever ``n`` has grown by a twentieth; ``n`` itself up to 20."""
+    return n if n <= 20 else 20 + int(np.log(n / 20) / np.log(1.05))
+
+
 async def _streamed(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     async for chunk in iterate_in_threadpool(chunks):
         yield chunk
@@ -126,7 +141,11 @@ def _names(watch: CampaignWatch) -> list[str]:
     elif history.models[max(history.models)].get("final_loss") is None:
         absent.add("training_curve")
     if history.configuration["trajectories"].get("box") is not None:
-        absent |= {"latent_grid", "trajectories"}
+        absent |= {"latent_grid", "trajectories", "dimensions"}
+    if history.configuration["latent"]["model"]["name"] == "pool":
+        absent |= {"dimensions", "length_scales", "acquisition_surface"}
+    if history.configuration["objective"].get("control") is None:
+        absent.add("drift")
     if "polarization" not in array_names(watch):
         absent.add("polarization")
     return [name for name in TITLES if name not in absent]

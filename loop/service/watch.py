@@ -1,9 +1,9 @@
 """One campaign as the server knows it: its journal followed event by event, folded once, and shown to any number of watchers.
 
-The journal is read from the start once (or from a checkpoint on), in slices between which other requests are served, and never again: what
-comes later is found by one look-up for the next event's number, at most every 50 ms while somebody watches, and when somebody asks otherwise. A watcher holds
-nothing but a position: it sends what is in the shared buffer of recent frames, reads older events from the disk, and one that does
-not keep up is dropped and catches up by Last-Event-ID.
+The journal is read from the start once (or from a checkpoint on), in slices between which other requests are served, and never again:
+what comes later is found by one look-up for the next event's number, at most every 20 ms while somebody watches, and when somebody asks
+otherwise. A watcher holds nothing but a position: it sends what is in the shared buffer of recent frames, reads older events from the
+disk, and one that does not keep up is dropped and catches up by Last-Event-ID.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from .views import kind_of, summary_of, trial_json
 
 log = logging.getLogger("latentloop.service")
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.02
 SUMMARY_SECONDS = 0.5
 HEARTBEAT_SECONDS = 10.0
 _SLICE = 50
@@ -56,6 +56,9 @@ class CampaignWatch:
         self.store = CampaignStore(open_objects(path))
         self.problem = ""
         """Why it cannot be read; empty while it can."""
+        self.next_try = 0.0
+        """When one that cannot be read is worth another look, on the monotonic clock."""
+        self.is_closed = False
         self.n_watchers = 0
         self.seconds_measured, self.n_measured = 0.0, 0
         self.seconds_asked, self.n_asked = 0.0, 0
@@ -176,7 +179,7 @@ class CampaignWatch:
             seen = self.summary_version
             hello = json.dumps({"campaign": self.name, "last_event": following - 1, "summary": json.loads(self._summary or b"null")})
             yield b"retry: 1000\nevent: hello\ndata: " + hello.encode() + b"\n\n"
-            while not closing.is_set():
+            while not closing.is_set() and not self.is_closed:
                 changed = self._changed
                 chunk, following = self._frames_from(following)
                 if seen != self.summary_version:
@@ -204,7 +207,8 @@ class CampaignWatch:
         return self._summary
 
     def close(self) -> None:
-        """Follow no more."""
+        """Follow no more; whoever watches connects anew, to what has taken its place."""
+        self.is_closed = True
         for task in (self._loading, self._following):
             if task is not None:
                 task.cancel()

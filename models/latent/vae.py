@@ -114,7 +114,7 @@ class VAE(LatentModel):
     def decoder(self) -> Decoder:
         """`decode`, with its hidden values in the open."""
         network = self._trained()
-        layers = [(layer.weight.numpy(), layer.bias.numpy()) for layer in network.decoder]  # type: ignore[union-attr,operator]
+        layers = [(layer.weight.numpy(), layer.bias.numpy()) for layer in network.decoder]  # type: ignore[operator]
         weight, bias = network.output.weight.numpy().T * self._scale, network.output.bias.numpy() * self._scale + self._offset
         return Decoder(self.decode, layers, self.activation, weight, bias)
 

@@ -25,10 +25,10 @@ from scipy.linalg.blas import dtrmm
 from scipy.linalg.lapack import dtrtri
 
 from ..errors import NotFittedError, ObservationError, ParameterError
-from .base import Array, Posterior, PosteriorGradient, ValueAndGradient
+from .base import Array, Posterior, PosteriorGradient
 from .kernels import KERNELS, KernelName, squared_distances
 from .marginal_likelihood import FIXED_NOISE_FLOOR, Hyperparameters, factorize, most_probable
-from .paths import posterior_path
+from .paths import BoxPath, posterior_path
 from .standardization import Standardization, checked_box, checked_column, checked_noise, checked_points, checked_values, known_variances
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ CHUNK: Final = 256
 ALWAYS_UNTIL: Final = 40
 """Up to so many observations, each new one is learned from; after that, each twentieth part."""
 REFIT_SHARE: Final = 20
+RARELY_FROM: Final = 200
 
 
 class GaussianProcess:
@@ -211,16 +212,11 @@ class GaussianProcess:
             variance_gradient * to_box * self._units.unit * learned.scale,
         )
 
-    def draw_path(self, generator: np.random.Generator, n_features: int = 1024) -> ValueAndGradient:
+    def draw_path(self, generator: np.random.Generator, n_features: int = 512) -> BoxPath:
         """One function from the posterior, with its gradient; see `paths`."""
         learned = self._learned()
         path = posterior_path(KERNELS[self.kernel], learned, self._u, self._y, self._factor, n_features, generator)
-
-        def in_the_box(x: Array) -> tuple[Array, Array]:
-            value, gradient = path((self._checked_points(x) - self._low) / self._edge)
-            return self._units.centre + self._units.unit * value, gradient * (self._units.unit / self._edge)
-
-        return in_the_box
+        return BoxPath(path, self._low, self._edge, self._units.centre, self._units.unit)
 
     def to_botorch(self) -> "SingleTaskGP":
         """The same model as a BoTorch SingleTaskGP on points of the unit cube, predicting standardized values.
@@ -292,14 +288,16 @@ def last_refit(n: int, always_until: int = ALWAYS_UNTIL, share: int = REFIT_SHAR
     Args:
         n: Observations.
         always_until: Up to so many, each new one is learned from.
-        share: After that, each so-manieth part.
+        share: After that, each so-manieth part, and twice that part from 200 on, when little is left to learn about so few numbers.
     """
     if n <= always_until:
         return n
     scheduled = always_until
-    while scheduled + scheduled // share <= n:
-        scheduled += scheduled // share
-    return scheduled
+    while True:
+        step = scheduled // share * (2 if scheduled >= RARELY_FROM else 1)
+        if scheduled + step > n:
+            return scheduled
+        scheduled += step
 
 
 def _same(one: Array | None, other: Array | None) -> bool:

@@ -17,6 +17,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.blas import dtrmm
 
 from .base import Array, ValueAndGradient
 from .feature_posterior import VARIANCE_FLOOR, Moments
@@ -56,14 +57,14 @@ class InducingPosterior:
         self.kernel, self.features, self.y, self.noise, self.mean, self.scale = kernel, features, y, noise, mean, scale
         self.inducing = inducing
         self.fantasies = np.empty((0, features.shape[1])) if fantasies is None else fantasies
-        self._root, self._known, self._mean_map = self._projected(inducing, features, noise)
-        self._weights: Array = self._mean_map @ (y - mean)
+        self._root, self._known, self._half, self._inner = self._projected(inducing, features, noise)
+        self._weights: Array = self._explaining(y - mean)
         self._places, self._root_all, self._known_all = inducing, self._root, self._known
         if len(self.fantasies):
             self._places = np.vstack([inducing, self.fantasies])
             known = np.vstack([features, self.fantasies])
             variances = np.append(noise, np.full(len(self.fantasies), self.typical_noise))
-            self._root_all, self._known_all, _ = self._projected(self._places, known, variances)
+            self._root_all, self._known_all, _, _ = self._projected(self._places, known, variances)
 
     @property
     def n_observations(self) -> int:
@@ -118,7 +119,7 @@ class InducingPosterior:
         weight = generator.standard_normal(n_features) * np.sqrt(2.0 * self.scale / n_features)
         noise = generator.standard_normal(len(self.y)) * np.sqrt(self.noise)
         prior = np.cos(self.features @ frequency.T + phase) @ weight
-        update = self._mean_map @ (self.y - self.mean - prior - noise)
+        update = self._explaining(self.y - self.mean - prior - noise)
 
         def path(phi: Array) -> tuple[Array, Array]:
             angle = phi @ frequency.T + phase
@@ -148,19 +149,30 @@ class InducingPosterior:
     def _covariance(self, a: Array, b: Array) -> Array:
         return self.scale * self.kernel.value(squared_distances(a, b))
 
-    def _projected(self, places: Array, features: Array, noise: Array) -> tuple[Array, Array, Array]:
-        """L^-1 (m, m) and R (m, m) with K_ZZ^-1 - A^-1 = L^-T R L^-1, where R has no large entries, and A^-1 K_Zn N^-1 (m, n)."""
+    def _explaining(self, values: Array) -> Array:
+        """A^-1 K_Zn N^-1 values: the weights (m,) of the inducing points' covariances that values (n,) ask for."""
+        white = self._half @ (values / np.sqrt(self.noise))  # a matrix (m, n) for all values would cost twice as much as all the rest
+        weights: Array = self._root.T @ cho_solve((self._inner, True), white, check_finite=False)
+        return weights
+
+    def _projected(self, places: Array, features: Array, noise: Array) -> tuple[Array, Array, Array, Array]:
+        """What the posterior is made of.
+
+        Returns:
+            L^-1 (m, m); R (m, m) with K_ZZ^-1 - A^-1 = L^-T R L^-1, which has no large entries; H = L^-1 K_Zn N^-1/2 (m, n); and the lower
+            Cholesky factor of 1 + H H^T (m, m).
+        """
         m = len(places)
         gram = self._covariance(places, places)
         gram[np.diag_indices(m)] += JITTER * self.scale
         inverse = solve_triangular(cholesky(gram, lower=True, check_finite=False), np.eye(m), lower=True, check_finite=False)
-        half = inverse @ self._covariance(places, features) / np.sqrt(noise)
+        half = dtrmm(1.0, inverse, self._covariance(places, features), lower=1)
+        half /= np.sqrt(noise)
         inner = half @ half.T
         inner[np.diag_indices(m)] += 1.0
-        inner_factor = (cholesky(inner, lower=True, check_finite=False), True)
-        known = np.eye(m) - cho_solve(inner_factor, np.eye(m), check_finite=False)
-        mean_map: Array = inverse.T @ cho_solve(inner_factor, half, check_finite=False) / np.sqrt(noise)
-        return inverse, 0.5 * (known + known.T), mean_map
+        factor: Array = cholesky(inner, lower=True, check_finite=False)
+        known = np.eye(m) - cho_solve((factor, True), np.eye(m), check_finite=False)
+        return inverse, 0.5 * (known + known.T), half, factor
 
 
 def chosen_inducing(kernel: Kernel, features: Array, n_inducing: int) -> NDArray[np.int64]:

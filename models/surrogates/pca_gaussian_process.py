@@ -6,7 +6,7 @@ The latent space of an autoencoder is folded and stretched where the trajectorie
 trajectories the objective has cliffs and ridges, which a process of the codes can only learn one by one. Distances between decoded
 trajectories know of them beforehand, for the decoder is known. Points are latent vectors that `features` decodes, or trajectories
 themselves. What is looked at is learned from the first observations of the process's own schedule, so that fitting is a pure function of
-the data; the rest is the standard surrogate, `GaussianProcess`, of those inputs.
+the data; the rest is the standard surrogate of those inputs, `GaussianProcess`, or beyond 1,500 observations `SparseGaussianProcess`.
 
 Source: Jolliffe, Principal Component Analysis, Springer 2002, 10.1007/b98835, chapter 8 (regression on principal components); see
 `input_layer` for the tail means.
@@ -14,7 +14,7 @@ Source: Jolliffe, Principal Component Analysis, Springer 2002, 10.1007/b98835, c
 
 from copy import copy
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,14 @@ from ..errors import NotFittedError
 from .base import Array, Posterior, PosteriorGradient, ValueAndGradient
 from .gaussian_process import GaussianProcess, last_refit
 from .input_layer import Features, Layer, check_inputs, layer_of
+from .paths import BoxPath
+from .sparse import EXACT_UNTIL, SparseGaussianProcess
 from .standardization import checked_box, checked_noise, checked_points, checked_values
+
+Process: TypeAlias = GaussianProcess | SparseGaussianProcess
+
+ENOUGH: Final = 200
+"""What is looked at is learned from the first so many observations at most: eight principal components need no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +49,9 @@ class DecodedPath:
         return value, np.einsum("mk,mkd->md", gradient, jacobian)
 
     def value(self, x: Array) -> Array:
-        """Values (m,) alone, for which points are decoded once instead of once for each derivative."""
-        return self.path(self.layer(x))[0]
+        """Values (m,) alone."""
+        inputs = self.layer(x)
+        return self.path.value(inputs) if isinstance(self.path, BoxPath) else self.path(inputs)[0]
 
 
 class PCAGaussianProcess:
@@ -77,19 +85,21 @@ class PCAGaussianProcess:
         self.n_channels = n_channels
         self.with_tail_means = with_tail_means
         self._looked_at: Array | None = None
-        self._known: tuple[Layer, GaussianProcess] | None = None
+        self._known: tuple[Layer, Process] | None = None
 
     def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None) -> None:
         """Learn from observations; arguments and errors as `GaussianProcess.fit`."""
         points = self._checked(x)
         values = checked_values(y, len(points))
-        first = points[: last_refit(len(points))]
+        first = points[: min(last_refit(len(points)), ENOUGH)]
         if self._known is None or self._looked_at is None or not np.array_equal(first, self._looked_at):
             layer = layer_of(self.bounds, first, self.features, self.n_channels, self.with_tail_means)
-            process = GaussianProcess(layer.bounds, self.noise)
+            process: Process = GaussianProcess(layer.bounds, self.noise)
             self._looked_at = first.copy()
         else:
             layer, process = self._known  # the same layer; the process only saves itself work that it has done before
+        if len(points) > EXACT_UNTIL and not isinstance(process, SparseGaussianProcess):
+            process = SparseGaussianProcess(layer.bounds, self.noise)
         # In two parts: the sum in a matrix product may depend on how many rows there are, and what was learned from must stay the same.
         inputs = np.vstack([layer(first), layer(points[len(first) :])]) if len(first) < len(points) else layer(first)
         process.fit(inputs, values, y_var)
@@ -136,7 +146,7 @@ class PCAGaussianProcess:
             np.einsum("mk,mkd->md", belief.variance_gradient, jacobian),
         )
 
-    def draw_path(self, generator: np.random.Generator, n_features: int = 1024) -> ValueAndGradient:
+    def draw_path(self, generator: np.random.Generator, n_features: int = 512) -> ValueAndGradient:
         """One function from the posterior, with its gradient; see `paths`."""
         layer, process = self._learned()
         return DecodedPath(layer, process.draw_path(generator, n_features))
@@ -144,7 +154,7 @@ class PCAGaussianProcess:
     def _checked(self, x: ArrayLike) -> Array:
         return checked_points(x, len(self.bounds))
 
-    def _learned(self) -> tuple[Layer, GaussianProcess]:
+    def _learned(self) -> tuple[Layer, Process]:
         if self._known is None:
             raise NotFittedError(f"this {type(self).__name__} has no observations; call fit(x, y)")
         return self._known

@@ -37,6 +37,12 @@ def pictures(trajectory):
     }
 
 
+def film(trajectory):
+    """A metric, and a polarization field that changes with time."""
+    frames = np.random.default_rng(0).normal(size=(4, 3, 3, 2)) * trajectory[:4, None, None, None]
+    return {"objective": smooth(trajectory), "polarization": frames}
+
+
 def process(trajectory):
     """Say which process measured."""
     return {"objective": smooth(trajectory), "process": os.getpid(), "parent": os.getppid()}

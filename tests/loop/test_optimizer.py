@@ -31,7 +31,7 @@ def run(optimizer, n, objective=valley, q=1):
 
 
 @given(seed=st.integers(0, 2**31), cuts=st.lists(st.integers(1, 4), min_size=1, max_size=6))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_the_initial_design_does_not_depend_on_the_batches_in_which_it_is_asked(seed, cuts):
     n = sum(cuts)
     whole = Optimizer(BOX, n_initial=n, seed=seed).ask(n)

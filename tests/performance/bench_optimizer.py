@@ -112,7 +112,7 @@ def latent(n_seeds: int) -> None:
     """The published problem in both boxes."""
     for where, overrides in BOXES.items():
         problem = FerroSimProblem.from_config("ferrosim-curl", overrides, n_grid=GRID)
-        bounds, decode = np.array(problem._bounds), problem._space.decode
+        bounds, decode = np.array(problem._bounds), problem._space.decoder
 
         def measure(x: np.ndarray, problem: FerroSimProblem = problem) -> np.ndarray:
             return problem.evaluate_true(torch.from_numpy(x)).numpy()

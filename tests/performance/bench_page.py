@@ -1,7 +1,8 @@
 """The live page in a real browser: how soon a campaign of 100,000 trials shows data, beside one of 100.
 
 First paint with data is the moment at which the facts and the rows of the table stand in the document, counted from the navigation; the
-browser's profile is new each time, so every module is loaded. Needs chromium; says so and ends without it.
+first figure is there when Plotly has drawn one, after its 4.8 MB have been loaded and compiled. The browser's profile is new each time, so
+every module is loaded. Needs chromium; says so and ends without it.
 """
 
 import shutil
@@ -17,23 +18,25 @@ N_OPENED = 5
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 WATCH = """new MutationObserver(() => {
   const facts = document.querySelector('.facts')?.textContent || '', rows = document.querySelectorAll('table.trials tbody tr').length;
-  if (!window.painted && rows && / of /.test(facts)) requestAnimationFrame(() => (window.painted = performance.now()));
+  if (!window.painted && rows && / of /.test(facts)) requestAnimationFrame(() => (window.painted ??= performance.now()));
+  if (!window.drawn && document.querySelector('.board svg.main-svg')) requestAnimationFrame(() => (window.drawn ??= performance.now()));
 }).observe(document, {subtree: true, childList: true})"""
 
 
 def first_paints(browser, address):
-    """Return the milliseconds until a campaign's data are painted, for several new visitors."""
+    """Return the milliseconds until a campaign's data are painted, and until its first figure is, for several new visitors."""
     found = []
     for _ in range(N_OPENED):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         page = context.new_page()
         page.add_init_script(WATCH)
         page.goto(address)
+        page.wait_for_selector(".board svg.main-svg", timeout=60_000)
         page.wait_for_selector("table.trials tbody tr", timeout=60_000)
-        page.wait_for_timeout(500)
-        found.append(page.evaluate("window.painted"))
+        page.wait_for_timeout(300)
+        found.append(page.evaluate("[window.painted, window.drawn]"))
         context.close()
-    return found
+    return np.transpose(found) / 1000
 
 
 def main():
@@ -60,9 +63,10 @@ def main():
                 while any(campaign["is_loading"] for campaign in http.get("/api/v1/campaigns").json()["campaigns"]):
                     pass
             small, large = (first_paints(browser, f"{server.url}/#/campaign/{name}") for name in ("small", "large"))
-            value = float(np.median(large)) / 1000
-            detail = f"median of {N_OPENED} visits; worst {max(large) / 1000:.2f} s; with 100 trials {float(np.median(small)) / 1000:.2f} s"
-            report(f"page: first paint with data, {N_TRIALS} trials", value, "s", "< 2 s", value < 2, detail)
+            for row, (name, most) in enumerate((("first paint with data", 2.0), ("first figure", 5.0))):
+                value = float(np.median(large[row]))
+                detail = f"median of {N_OPENED} visits; worst {large[row].max():.2f} s; 100 trials: {float(np.median(small[row])):.2f} s"
+                report(f"page: {name}, {N_TRIALS} trials", value, "s", f"< {most:g} s", value < most, detail)
         finally:
             browser.close()
             server.stop()

@@ -1,4 +1,4 @@
-"""The server under load: a campaign of 100,000 trials, and 200 watchers of one campaign at 20 trials a second.
+"""The server under load: a campaign of 100,000 trials, 200 watchers of one campaign at 20 trials a second, a thousand idle ones.
 
 The store of 100,000 trials is written through the journal itself (and not through a campaign, which would take hours). Times are those of
 a client on the same machine, which shares its processors with the server.
@@ -25,6 +25,7 @@ from latentloop.loop.trajectory_source import load_trajectories
 
 N_TRIALS = int(os.environ.get("LATENTLOOP_BENCH_TRIALS", "100000"))
 N_WATCHERS, RATE, SECONDS = 200, 20.0, 15.0
+N_IDLE = 1000
 CONFIG = {
     "name": "large",
     "trajectories": {"family": {"name": "damped_sinusoid", "parameters": {"n_steps": 20, "n_times": 40}}, "n": 40},
@@ -75,7 +76,12 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
-        self.process.terminate()
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(20)
+
+    def kill(self):
+        self.process.kill()
         self.process.wait(20)
 
 
@@ -139,9 +145,72 @@ def bench_large(root):
                 used < 500,
                 "the server; figures are made by a process beside it",
             )
+            end = time.monotonic() + 60
+            while not list(root.glob(".latentloop/folds/*.fold")) and time.monotonic() < end:
+                time.sleep(0.2)
+        bench_restart(root, server)
     finally:
         server.stop()
         store.release()
+    bench_operator(root)
+
+
+def bench_restart(root, server):
+    """First data when the server comes back, counted from its first answer to a request."""
+    server.kill()
+    began = time.perf_counter()
+    again = Server(root)
+    try:
+        with httpx.Client(base_url=again.url, timeout=300) as http:
+            up = time.perf_counter()
+            while (shown := http.get("/api/v1/campaigns").json()["campaigns"][0])["n_trials"] < N_TRIALS:
+                time.sleep(0.02)
+            first = time.perf_counter() - up
+            http.get("/api/v1/campaigns/large/trials?limit=1000&newest=true").raise_for_status()
+            detail = f"{shown['n_trials']} trials; {up - began:.1f} s from the command to its address; {again.megabytes():.0f} MB"
+            report("service: first data after a restart", first, "s", "< 2 s", first < 2, detail)
+    finally:
+        again.stop()
+
+
+def bench_operator(root):
+    """An operator's word where nobody drives the campaign: the studio reads the whole journal for it."""
+    server = Server(root)
+    try:
+        with httpx.Client(base_url=server.url, timeout=300) as http:
+            while http.get("/api/v1/campaigns").json()["campaigns"][0]["is_loading"]:
+                time.sleep(0.1)
+            start = time.perf_counter()
+            http.post("/api/v1/campaigns/large/notes", json={"text": "well done"}).raise_for_status()
+            taken = time.perf_counter() - start
+            report(f"service: a note to a campaign at rest, {N_TRIALS} trials", taken, "s", "< 60 s", taken < 60)
+    finally:
+        server.stop()
+
+
+def bench_idle(root):
+    """A thousand watchers with nothing to see, and one with something."""
+    generator = np.random.default_rng(2)
+    busy, quiet = new_store(root / "large", 200), new_store(root / "quiet", 10)
+    server = Server(root)
+    before = server.megabytes()
+    watching = Watchers(server.url, "quiet", N_IDLE)
+    try:
+        watching.wait_until_all_listen()
+        time.sleep(2.0)
+        cpu, start = server.cpu_seconds(), time.perf_counter()
+        time.sleep(10.0)
+        share = (server.cpu_seconds() - cpu) / (time.perf_counter() - start)
+        with httpx.Client(base_url=server.url, timeout=60) as http:
+            median, worst = next_latency(http, busy, generator, 20)
+        used = server.megabytes()
+        detail = f"median {1000 * median:.0f} ms; at rest {100 * share:.0f} % of a processor, {used - before:.0f} MB more than without them"
+        report(f"service: next event beside {N_IDLE} idle watchers", 1000 * worst, "ms", "< 200 ms", worst < 0.2, detail)
+    finally:
+        watching.process.kill()
+        server.stop()
+        busy.release()
+        quiet.release()
 
 
 def bench_watchers(root):
@@ -181,8 +250,10 @@ def bench_watchers(root):
 class Watchers:
     """Reads streams in a process of its own, with sockets alone, so that the readers are not what is measured."""
 
-    def __init__(self, url):
-        self.process = subprocess.Popen([sys.executable, __file__, "watch", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, url, campaign="large", n=N_WATCHERS):
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "watch", url, campaign, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def wait_until_all_listen(self):
         assert self.process.stdout.readline().strip() == "listening"
@@ -195,35 +266,39 @@ class Watchers:
         return answer["missed"], answer["delays"]
 
 
-def watch(url):
+def watch(url, campaign, n_watchers):
     """Open the streams, read until each has shown the last event, and say what was missed and how late events came."""
     import asyncio
 
     host, port = url.removeprefix("http://").split(":")
-    seen = [[] for _ in range(N_WATCHERS)]
+    read = [bytearray() for _ in range(n_watchers)]
     delays = []
 
     async def one(index, listening):
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(f"GET /api/v1/campaigns/large/stream HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
-        async for line in reader:
-            if line.startswith(b"event: hello"):
-                listening.release()
-            elif line.startswith(b"id: "):
-                seen[index].append(int(line[4:]))
-            elif index % 20 == 0 and line.startswith(b'data: {"number"'):
-                delays.append(time.time() - json.loads(line[6:])["time"])
+        writer.write(f"GET /api/v1/campaigns/{campaign}/stream HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        while b"event: hello" not in await reader.readuntil(b"\n"):
+            pass
+        listening.release()
+        if index % 20 == 0:
+            async for line in reader:
+                read[index] += line
+                if line.startswith(b'data: {"number"'):
+                    delays.append(time.time() - json.loads(line[6:])["time"])
+        while chunk := await reader.read(1 << 16):  # the others are looked at afterwards: these readers take little of the processor
+            read[index] += chunk
 
     async def main():
         listening = asyncio.Semaphore(0)
-        tasks = [asyncio.create_task(one(index, listening)) for index in range(N_WATCHERS)]
-        for _ in range(N_WATCHERS):
+        tasks = [asyncio.create_task(one(index, listening)) for index in range(n_watchers)]
+        for _ in range(n_watchers):
             await listening.acquire()
         print("listening", flush=True)
         last = int(await asyncio.to_thread(sys.stdin.readline))
         deadline = time.monotonic() + 10
-        while time.monotonic() < deadline and not all(each and each[-1] == last for each in seen):
+        while time.monotonic() < deadline and not all(b"id: %d\n" % last in each[-8192:] for each in read):
             await asyncio.sleep(0.05)
+        seen = [[int(number) for number in re.findall(rb"^id: (\d+)$", each, re.MULTILINE)] for each in read]
         wanted = set(range(min(each[0] for each in seen if each), last + 1))
         missed = sum(len(wanted - set(each)) + len(each) - len(set(each)) for each in seen)
         print(json.dumps({"missed": missed, "delays": delays}), flush=True)
@@ -235,7 +310,9 @@ def watch(url):
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        for name, bench in (("few", bench_watchers), ("many", bench_large)):
+        for name, bench in (("few", bench_watchers), ("idle", bench_idle), ("many", bench_large)):
+            if len(sys.argv) > 1 and name not in sys.argv[1:]:
+                continue
             root = Path(folder) / name
             root.mkdir()
             bench(root)
@@ -243,6 +320,6 @@ def main():
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["watch"]:
-        watch(sys.argv[2])
+        watch(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     else:
         main()

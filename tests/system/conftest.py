@@ -102,7 +102,10 @@ class Serving:
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory):
-    """Return a function that serves a new root; ``evaluators`` of tests/data/laboratory.py are known there as slow and pictures."""
+    """Return a function that serves a new root, where evaluators of tests/data/laboratory.py are known as slow, pictures and eventful.
+
+    The last one is an instrument: what became of its trials 1 and 2 nobody knows, and trial 3 reads 11.
+    """
     running = []
 
     def serve(*options):
@@ -110,6 +113,8 @@ def serving(tmp_path_factory):
         evaluators = {
             name: {"evaluator": {"name": "python", "parameters": {"target": f"laboratory:{name}"}}} for name in ("slow", "pictures")
         }
+        eventful = {"target": "laboratory:Eventful", "arguments": {"vanishing": [1, 2], "wild": [3], "wrong": 11.0}}
+        evaluators["eventful"] = {"evaluator": {"name": "python", "parameters": eventful}}
         evaluators["ferrosim"] = {"evaluator": {"name": "ferrosim"}, "adjustable": ["*"]}
         (root / "server.yaml").write_text(yaml.safe_dump({"evaluators": evaluators}))
         environment = {**os.environ, "PYTHONPATH": str(DATA), "OMP_NUM_THREADS": "1"}
@@ -136,3 +141,25 @@ def browser():
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_FLAGS.split())
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Return a function that opens an address; whatever the console says fails the test, but for what is expected there."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    said = []
+    expected = []
+
+    def open_page(address):
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda message: said.append(f"{message.type}: {message.text} {message.location['url']}"))
+        page.on("pageerror", lambda error: said.append(f"error: {error}"))
+        page.goto(address)
+        return page
+
+    open_page.expected = expected
+    yield open_page
+    context.close()
+    loud = [text for text in said if not text.startswith(("verbose", "debug", "info"))]
+    assert not [text for text in loud if not any(pattern.search(text) for pattern in expected)]

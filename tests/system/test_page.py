@@ -28,28 +28,6 @@ def server(serving):
     return serving("--no-auth")
 
 
-@pytest.fixture
-def opened(browser):
-    """Return a function that opens an address; whatever the console says fails the test, but for what is expected there."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    said = []
-    expected = []
-
-    def open_page(address):
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("console", lambda message: said.append(f"{message.type}: {message.text} {message.location['url']}"))
-        page.on("pageerror", lambda error: said.append(f"error: {error}"))
-        page.goto(address)
-        return page
-
-    open_page.expected = expected
-    yield open_page
-    context.close()
-    loud = [text for text in said if not text.startswith(("verbose", "debug", "info"))]
-    assert not [text for text in loud if not any(pattern.search(text) for pattern in expected)]
-
-
 def create(server, name, **overrides):
     with Client(server.url) as client:
         client.create(name, preset="quick", overrides={**SLOW, **overrides})

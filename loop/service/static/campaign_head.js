@@ -43,9 +43,10 @@ export class CampaignHead {
     if (!change.summary) return;
     const { summary, detail } = this.campaign;
     this.since = performance.now();
-    write(this.title, summary.title || summary.name);
-    const isNamed = summary.title && summary.title !== summary.name;
-    write(this.about, [isNamed ? summary.name : "", detail.configuration?.description || ""].filter(Boolean).join(": "));
+    // A fork has its parent's title: what tells campaigns apart is the name.
+    write(this.title, summary.name);
+    const isTitled = summary.title && summary.title !== summary.name;
+    write(this.about, [isTitled ? summary.title : "", detail.configuration?.description || ""].filter(Boolean).join(": "));
     this.about.hidden = !this.about.textContent;
     if (summary.state !== this.state) {
       this.state = summary.state;
@@ -71,7 +72,7 @@ export class CampaignHead {
   #tick() {
     const { summary } = this.campaign;
     const more = summary.state === "running" ? (performance.now() - this.since) / 1000 : 0;
-    this.#set("Running for", duration((summary.seconds ?? NaN) + more), `since ${new Date(1000 * summary.created_at).toLocaleString("en-CA", { dateStyle: "short", timeStyle: "short" })}`);
+    this.#set("Running for", duration((summary.seconds ?? NaN) + more), `since ${new Date(1000 * summary.created_at).toLocaleString("en-CA", { dateStyle: "short", timeStyle: "short", hourCycle: "h23" })}`);
     const left = summary.seconds_left;
     const isOver = OVER.includes(summary.state);
     this.#set("Time left", isOver || left === null || left === undefined ? "–" : duration(Math.max(0, left - more)), isOver ? "done" : `${some(Math.max(0, summary.budget - summary.n_trials), "trial")} left`);
@@ -123,6 +124,7 @@ export class CampaignHead {
         { name: "at_trial", label: "Keep trials before number", kind: "number", required: true, value: String(this.campaign.summary.n_trials) },
       ],
       confirm: "Fork",
+      check: ({ at_trial: at }) => (Number.isInteger(at) && at >= 0 ? "" : "The number of a trial is a whole one."),
     });
     if (!answer) return;
     const made = await attempt(() => post(["campaigns", this.campaign.name, "fork"], { ...answer, overrides: {} }), `Forked as ${answer.name}.`);
@@ -135,6 +137,7 @@ export class CampaignHead {
       text: "All its trials, models and figures are removed for good.",
       fields: [{ name: "confirm", label: `Type ${this.campaign.name} to confirm`, required: true }],
       confirm: "Delete for good",
+      check: ({ confirm }) => (confirm === this.campaign.name ? "" : `That is not its name, ${this.campaign.name}.`),
       danger: true,
     });
     if (answer && (await attempt(() => remove(["campaigns", this.campaign.name], { confirm: answer.confirm }), "Deleted."))) location.hash = "#/";

@@ -6,6 +6,7 @@ import { Campaign } from "./campaign.js";
 import { CampaignHead } from "./campaign_head.js";
 import { button, fill, h, write } from "./element.js";
 import { EventsPanel } from "./events_panel.js";
+import { loadPlotly } from "./figure.js";
 import { FiguresPanel } from "./figures_panel.js";
 import { LatentPanel } from "./latent_panel.js";
 import { QueuePanel } from "./queue_panel.js";
@@ -24,6 +25,7 @@ export async function openCampaign(main, { name, trial, isWanted }) {
   const campaign = new Campaign(name);
   const state = h("p", { class: "absent", role: "status" }, "Loading …");
   fill(main, h("h1", { tabindex: "-1" }, name), state);
+  loadPlotly().catch(() => {}); // beside the data; a figure that wants it later says what is wrong
   await ready(campaign, state, isWanted);
   if (!isWanted()) return () => campaign.close();
   if (trial !== undefined && Number.isFinite(Number(trial))) campaign.chosen = Number(trial);
@@ -50,7 +52,7 @@ export async function openCampaign(main, { name, trial, isWanted }) {
   // The editor stands beside the map that it is used with.
   latent.element.append(steering.element);
   fill(main, head.element, attention.element, h("div", { class: "board three" }, columns.map((column) => h("div", { class: "column" }, column.map((panel) => panel.element)))), lower.map((panel) => panel.element));
-  document.title = `${campaign.summary.title || name} · latentloop`;
+  document.title = `${name} · latentloop`;
   return () => {
     campaign.close();
     for (const panel of [head, ...panels, ...lower]) panel.close?.();

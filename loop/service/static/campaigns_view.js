@@ -119,7 +119,7 @@ class Card {
   constructor(name) {
     this.link = h("a", { class: "card-link", href: `#/campaign/${encodeURIComponent(name)}` });
     this.state = h("span");
-    this.name = h("p", { class: "card-name mono" }, name);
+    this.title = h("p", { class: "card-name" });
     this.needs = h("p", { class: "needs" });
     this.best = h("strong", { class: "big" });
     this.metric = h("span", { class: "soft" });
@@ -131,9 +131,8 @@ class Card {
     this.element = h(
       "li",
       { class: "card" },
-      h("div", { class: "card-head" }, h("h2", {}, this.link), this.state),
-      this.name,
-      this.needs,
+      h("div", { class: "card-head" }, h("h2", {}, this.link), h("div", { class: "card-side" }, this.state, this.needs)),
+      this.title,
       h("div", { class: "card-best" }, h("div", {}, this.best, this.metric), this.line),
       this.bar,
       h("div", { class: "card-foot" }, this.trials, this.time),
@@ -142,8 +141,10 @@ class Card {
   }
 
   write(summary) {
-    write(this.link, summary.title || summary.name);
-    this.name.hidden = !summary.title || summary.title === summary.name;
+    write(this.link, summary.name);
+    this.link.title = summary.name; // long ones are cut
+    write(this.title, summary.title || "");
+    this.title.hidden = !summary.title || summary.title === summary.name;
     this.state.className = `badge ${summary.state}`;
     write(this.state, summary.state);
     const wanted = Object.entries(summary.needs || {}).filter(([, n]) => n);

@@ -82,7 +82,7 @@ class Comparison {
   }
 
   #table(names, differences) {
-    const body = differences.map(({ key, values }) => h("tr", {}, h("th", { scope: "row", class: "mono" }, key), names.map((name) => h("td", {}, key in values || name in values ? value(values[name]) : "–"))));
+    const body = differences.map(({ key, values }) => h("tr", {}, h("th", { scope: "row", class: "mono" }, key), names.map((name) => h("td", {}, values[name] === null || values[name] === undefined ? "–" : value(values[name])))));
     const table = h(
       "table",
       {},

@@ -29,9 +29,9 @@ export async function attempt(action, done = "") {
  * Asks for an answer in a dialog.
  *
  * `fields`: list of {name, label, help, kind: "text"|"long"|"number"|"choice", choices, required, value}.
- * Resolves to the values by name, or to null where the dialog was left.
+ * `check(values)` says what is wrong with them, or "". Resolves to the values by name, or to null where the dialog was left.
  */
-export function ask({ title, text = "", fields = [], confirm = "OK", danger = false }) {
+export function ask({ title, text = "", fields = [], confirm = "OK", danger = false, check = () => "" }) {
   return new Promise((resolve) => {
     const controls = fields.map((item) => [item, control(item)]);
     const refused = h("p", { class: "refused", role: "alert" });
@@ -59,7 +59,10 @@ export function ask({ title, text = "", fields = [], confirm = "OK", danger = fa
         missing[1].focus();
         return;
       }
-      answer = Object.fromEntries(controls.map(([item, input]) => [item.name, read(item, input)]));
+      const values = Object.fromEntries(controls.map(([item, input]) => [item.name, read(item, input)]));
+      refused.textContent = check(values);
+      if (refused.textContent) return;
+      answer = values;
       dialog.close();
     });
     dialog.addEventListener("close", () => {

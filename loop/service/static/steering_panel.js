@@ -63,7 +63,8 @@ export class SteeringPanel {
   #slider(value, k, [low, high]) {
     const name = this.campaign.detail.axis_names?.[k] || `z${k + 1}`;
     const id = `steer-${k}`;
-    const range = h("input", { type: "range", id, min: low, max: high, step: (high - low) / 500, on: { input: () => this.#from(k, Number(range.value)) } });
+    // Steps a hair too short: rounding must not put the last one beyond the end, where it would be left out.
+    const range = h("input", { type: "range", id, min: low, max: high, step: ((high - low) / 500) * (1 - 1e-9), on: { input: () => this.#from(k, Number(range.value)) } });
     range.value = value;
     return h("div", { class: "slider" }, h("label", { for: id }, name), range, h("output", { class: "mono", for: id }, number(value, 4)));
   }

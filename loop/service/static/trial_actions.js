@@ -65,6 +65,7 @@ async function resolve(act, trial, campaign) {
       { name: "reason", label: "Reason" },
     ],
     confirm: "Resolve",
+    check: ({ outcome, value }) => (outcome === "completed" && !Number.isFinite(value) ? `Write down the value of ${metric}, or choose another outcome.` : ""),
   });
   if (!answer) return;
   const { value, ...rest } = clean(answer);

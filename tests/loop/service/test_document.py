@@ -30,7 +30,7 @@ def test_the_document_describes_every_route_of_the_interface(document):
                 assert {"401", "403", "422"} <= answers, (method, path)
 
 
-@pytest.mark.parametrize("n", [1, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [1, pytest.param(30, marks=pytest.mark.slow)])
 def test_no_answer_is_outside_of_the_document(new_server, make_campaign, n, tmp_path):
     server = new_server()
     make_campaign(server.root / "first")

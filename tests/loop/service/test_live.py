@@ -166,6 +166,9 @@ def test_held_trials_are_approved_vetoed_and_edited(new_server, reduced, wait_un
         client.veto("first", number, "it would break")
         second = wait_until(lambda: [each for each in held() if each != number])[0]
         assert client.trial("first", number).reason == "it would break"
+        vetoed = next(event for event in client.follow("first", after=-1, patience=20) if event.kind == "vetoed")
+        assert vetoed.data == {"who": "a operator", "reason": "it would break"}
+        assert vetoed.trial.number == number
         z = [each[0] * 0.5 + each[1] * 0.5 for each in client.campaign("first").box]
         client.edit("first", second, z=z, reason="nearer")
         wait_until(lambda: client.trial("first", second).z == pytest.approx(z))
@@ -255,6 +258,24 @@ def test_a_damaged_journal_is_shown_as_such_and_harms_nothing_else(new_server, m
         assert "00000003" in next(each.reason for each in client.campaigns() if each.name == "bad")
 
 
+def test_a_campaign_that_was_damaged_only_while_it_was_copied_recovers_by_itself_also_for_those_who_watch(
+    new_server, make_campaign, wait_until
+):
+    server = new_server()
+    make_campaign(server.root / ".made")
+    event = server.root / ".made" / "journal" / "00000003.json"
+    whole = event.read_bytes()
+    event.write_text("{}")
+    (server.root / ".made").rename(server.root / "copied")
+    event = server.root / "copied" / "journal" / "00000003.json"
+    with server.client("viewer") as client:
+        wait_until(lambda: client.campaigns()[0].state == "damaged")
+        watching = client.follow("copied", after=-1, patience=60)
+        event.write_bytes(whole)
+        assert [next(watching).number for _ in range(6)] == list(range(6))
+        wait_until(lambda: client.campaign("copied").state == "finished")
+
+
 def test_figures_downloads_and_numbers_of_a_finished_campaign(server, tmp_path):
     import zipfile
 
@@ -264,6 +285,8 @@ def test_figures_downloads_and_numbers_of_a_finished_campaign(server, tmp_path):
     with server.client("viewer") as client:
         names = [figure.name for figure in client.figures("first")]
         assert {"incumbent_trace", "latent_space", "latent_grid", "trajectories"} <= set(names)
+        assert {"calibration", "length_scales", "acquisition_surface", "dimensions"} <= set(names)
+        assert "drift" not in names  # it has no control trials
         for name in names:
             figure = client.figure("first", name)
             assert go.Figure(data=figure["data"], layout=figure["layout"]).data

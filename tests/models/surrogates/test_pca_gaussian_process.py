@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from latentloop.models import NotFittedError
 from latentloop.models.acquisition import Box, LogEI, Observed, Portfolio
-from latentloop.models.surrogates import GaussianProcess, PCAGaussianProcess, automatic_surrogate
+from latentloop.models.surrogates import GaussianProcess, PCAGaussianProcess, SparseGaussianProcess, automatic_surrogate
 from latentloop.models.surrogates.input_layer import layer_of
 
 BOX = np.array([[-3.0, 3.0], [-3.0, 3.0]])
@@ -99,3 +99,29 @@ def test_the_portfolio_does_not_measure_where_nothing_is_left_to_learn():
         assert np.abs(point - z).max(axis=1).min() > 0.1
     greedy = LogEI().propose(model, Box(BOX), observed=known, generator=np.random.default_rng(0)).points[0]
     assert np.abs(greedy - z).max(axis=1).min() < 0.1
+
+
+def test_thousands_of_observations_go_to_the_sparse_process_behind_the_same_inputs():
+    x = points(1700)
+    model = PCAGaussianProcess(BOX, noise=1e-6, features=decode)
+    model.fit(x, memory(decode(x)))
+    assert isinstance(model._learned()[1], SparseGaussianProcess)
+    others = points(200, 3)
+    truth = memory(decode(others))
+    assert np.sqrt(np.mean((model.posterior(others).mean - truth) ** 2)) < 0.05 * truth.std()
+    path = model.draw_path(np.random.default_rng(0))
+    np.testing.assert_allclose(path.value(others[:5]), path(others[:5])[0])
+    assert model.condition(others[:1]).posterior(others[:1]).variance[0] < model.posterior(others[:1]).variance[0]
+
+
+def test_the_automatic_choice_becomes_sparse_with_many_observations():
+    from latentloop import Optimizer
+
+    optimizer = Optimizer(BOX)
+    x = points(1502)
+    optimizer.tell(x[:1500], memory(x[:1500]))
+    assert isinstance(optimizer.surrogate, GaussianProcess)
+    optimizer.tell(x[1500:], memory(x[1500:]))
+    assert isinstance(optimizer.surrogate, SparseGaussianProcess)
+    again = Optimizer.from_state(optimizer.state())
+    np.testing.assert_array_equal(again.ask(), optimizer.ask())
