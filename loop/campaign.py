@@ -112,6 +112,10 @@ class Campaign:
             y_var=y_var,
             pending=self.standing.points(waiting),
             infeasible=self.standing.points(trials[number] for number in avoided),
+            # A row of a pool that may have been measured is not asked for again, as it was when its outcome got lost.
+            spent=self.standing.points(trial for trial in trials if trial.state is TrialState.UNKNOWN and not trial.is_control)
+            if self.optimizer.candidates is not None
+            else (),
         )
 
     def await_points(self, points: list[FloatArray]) -> None:

@@ -63,7 +63,7 @@ def fork_campaign(store: str | Path, at_trial: int, overrides: Iterable[str], ne
     parent = CampaignStore.open(store)
     before = config_from_mapping(parent.history.configuration, str(store))
     changes = list(overrides)
-    config = _changed(before, changes)
+    config = _changed(before, changes, parent.history.budget)
     n_trials = len(parent.history.trials)
     if not 0 < at_trial <= n_trials:
         raise StoreError(f"{store} has {n_trials} trials; --at-trial must be between 1 and {n_trials}")
@@ -101,12 +101,19 @@ def fork_campaign(store: str | Path, at_trial: int, overrides: Iterable[str], ne
 
     mark = {"latentloop": {"format": FORMAT, "version": FORMAT_VERSION, "name": config.name}}
     build(objects, mark, created, len(parent.history.trials[0].z), trajectories, fill)
-    return CampaignStore.open(new).history
+    made = CampaignStore.open(new)
+    made.drive()
+    try:
+        made.project(config.budget.trials)  # with the columns of what was measured
+    finally:
+        made.release()
+    return made.history
 
 
-def _changed(before: CampaignConfig, overrides: list[str]) -> CampaignConfig:
+def _changed(before: CampaignConfig, overrides: list[str], budget: int) -> CampaignConfig:
     """Return the configuration of a fork."""
     data = before.model_dump(mode="json")
+    data["budget"]["trials"] = budget
     for override in overrides:
         apply_override(data, override)
     config = config_from_mapping(data)
@@ -134,6 +141,8 @@ def _carried(parent: CampaignStore, at_trial: int, budget: int) -> Iterator[Even
     is_after = False
     n_trials = 0
     last: Event | None = None
+    n_carried = 0
+    repeats: list[int] = []
     for event in CampaignStore.open(parent.path).journal.read():
         trial = event.data.get("trial")
         if event.kind in _BEGINNINGS and trial == n_trials:
@@ -143,9 +152,17 @@ def _carried(parent: CampaignStore, at_trial: int, budget: int) -> Iterator[Even
         if event.kind in _OF_SESSIONS or (is_after and (not is_own or event.kind == "noted")):
             continue
         last = event
+        n_carried += 1
+        if event.kind == "resolved" and event.data["outcome"] == "repeat":
+            repeats.append(n_carried)  # its number in the fork
+        elif event.kind in _BEGINNINGS and "wanted" in event.data:
+            pass
         data = {key: value for key, value in event.data.items() if key != "manifest"}
         yield Event(event.number, event.time, event.kind, {**data, **(here if event.kind == "started" else {})})
     assert last is not None
+    for wanted in repeats:
+        reason = "the campaign that this one was forked from repeats it itself"
+        yield Event(0, last.time, "ignored", {"wanted": wanted, "who": "latentloop", "action": "resolve", "reason": reason})
     yield Event(0, last.time, "ended", {"state": "interrupted", "reason": f"forked at trial {at_trial}"})
 
 
@@ -157,7 +174,7 @@ def _numbered(events: Iterable[Event]) -> Iterator[Event]:
 
 def _objects(parent: CampaignStore, at_trial: int, budget: int) -> Iterator[tuple[str, bytes]]:
     """Yield the objects that the carried events refer to: latent models, kept trajectories, the trials' own arrays."""
-    for folder in ("latent", "trajectories"):
+    for folder in ("latent", "trajectories", "prior"):
         for name in parent.objects.walk(folder):
             yield name, parent.objects.get(name)
     arrays = {"trajectory", *parent.payload_names()}

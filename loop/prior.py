@@ -94,7 +94,7 @@ def take_up(store: CampaignStore, config: CampaignConfig, found: EarlierMeasurem
         _require_inside(found, box, config)
         trajectories = np.asarray(model.decode(found.points), dtype=np.float64)
     else:
-        places, lost = places_of(model, trajectories, training.values, float(found.objective.var()))
+        places, lost = places_of(model, trajectories, training.values, float(tamed(found.objective).var()))
     if found.points is not None:
         for index, point in enumerate(found.points):
             if not found.models or found.models[index] == own:

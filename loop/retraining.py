@@ -14,6 +14,7 @@ import numpy as np
 from .campaign import Campaign
 from .config import CampaignConfig
 from .latent_training import TrainedModel, describe, latent_space, restore_model
+from .observations import tamed
 from .prior import prior_trajectories
 from .protocols import Executor, Progress
 from .records import FloatArray, TrajectorySet, Trial
@@ -57,7 +58,7 @@ def renewed(
         go_on_training, config, data, trajectories, explored, values, version, config.executor.threads_per_worker, progress=progress
     )
     set_model_threads(config.executor.threads_per_worker)
-    box, codes, earlier_codes = _look_anew(config, store, trained, trajectories, earlier, before, float(values.var()))
+    box, codes, earlier_codes = _look_anew(config, store, trained, trajectories, earlier, before, float(tamed(values).var()))
     facts: dict[str, Any] = {
         **describe(trained, box, config.latent.model.name),
         "trajectories_sha256": trajectories.digest(),

@@ -33,6 +33,7 @@ from .store.doubt import arm_doubtful
 from .store.faults import reach
 from .store.history import History
 from .store.lease import Patience
+from .store.mending import has_wrong_columns, rewrite_columns
 from .threads import set_model_threads
 from .trajectory_source import load_trajectories
 
@@ -124,6 +125,12 @@ def open_campaign(
     if budget < len(opened.history.trials):
         raise StoreError(f"{store} holds {len(opened.history.trials)} trials already; --trials is the total, so ask for more than that")
     if opened.history.last_session == "finished" and len(opened.history.trials) == budget:
+        if has_wrong_columns(opened):
+            opened.drive(_patience(watching, should_stop or StopFlag()))
+            try:
+                rewrite_columns(opened)
+            finally:
+                opened.release()
         return opened.history  # nothing is left to do
     stopping = should_stop or StopFlag()
     opened.drive(_patience(watching, stopping))  # a campaign that another process drives is refused before any work

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .observations import LARGEST
 from .records import FloatArray, Trial
 from .store.history import History, number
 
@@ -100,7 +101,7 @@ class Standing:
             noise: configured variance of the noise.
         """
         if math.isfinite(error):
-            return error**2 + extra
+            return min(error, LARGEST) ** 2 + extra
         # The surrogate takes variances for all points or for none: with labels of their own variance, the others have the configured one.
         return noise + extra if noise is not None and self.has_extra else None
 

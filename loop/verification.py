@@ -1,7 +1,7 @@
 """`latentloop verify`: is every object of a campaign's store what it was when it was written?
 
 With ``repair`` the campaign also loses what cannot be saved: the events from the first damaged one on are moved to ``journal/damaged``,
-good ones among them too, and the metadata of the store's own groups are written anew. A trial whose result was among them is measured
+good ones among them too, and the metadata of the store's own groups are written anew, as are live arrays that disagree with the journal. A trial whose result was among them is measured
 again when its evaluator is pure, and becomes unknown when it is physical.
 """
 
@@ -19,6 +19,7 @@ from .store.inspection import (
     write_group_metadata,
 )
 from .store.journal import Damage
+from .store.mending import has_wrong_columns, rewrite_columns
 from .store.objects import open_objects
 
 
@@ -81,6 +82,8 @@ def _repair(store: CampaignStore) -> tuple[str, ...]:
     store.drive()
     try:
         write_group_metadata(store, group_metadata(store))
+        if has_wrong_columns(store):
+            rewrite_columns(store)
     finally:
         store.release()
     return tuple(sorted(set(store.journal.aside()) - before))

@@ -34,7 +34,8 @@ async def carry_out(desk: Desk, campaign: str, command: Command) -> Said:
     number, n_trials = command.trial, len(watch.history.trials)
     if number is not None and not 0 <= number < n_trials:
         raise refuse(404, f"campaign {campaign!r} has no trial {number}; it has {n_trials}, the first is 0")
-    is_driven = watch.store.is_driven()
+    # Between sessions it is another operator's command, for an instant, that holds it: `act` waits its turn then.
+    is_driven = watch.store.is_driven() and watch.history.last_session == "open"
     if command.action == "stop" and not is_driven:
         raise refuse(409, f"nobody drives campaign {campaign!r}: there is nothing to stop")
     if is_driven and command.action in _PLAIN:

@@ -46,6 +46,7 @@ class BucketObjects:
         self.folder: Path | None = None
         self.is_durable = True
         self.digests: dict[str, str] | None = None
+        self.guard: Callable[[], None] | None = None
         bucket, _, prefix = url.removeprefix("s3://").strip("/").partition("/")
         if not bucket or not prefix:
             raise StoreError(f"{url}: write s3://bucket/prefix, the prefix being the campaign's own")
@@ -73,6 +74,7 @@ class BucketObjects:
     def put(self, name: str, data: Data) -> None:
         """Write or replace an object."""
         reach("object.before")
+        self._ask()
         with _speaking(name):
             obstore.put(self._store, name, data)
         self._note(name, data)
@@ -116,6 +118,7 @@ class BucketObjects:
 
     def delete(self, name: str) -> None:
         """Take an object away."""
+        self._ask()
         try:
             with _speaking(name):
                 obstore.delete(self._store, name)
@@ -136,7 +139,11 @@ class BucketObjects:
 
     def zarr(self, is_read_only: bool) -> Any:
         """Return the prefix as a Zarr store."""
-        return _ZarrBucket(self._store, read_only=is_read_only, note=self._note)
+        return _ZarrBucket(self._store, read_only=is_read_only, note=self._note, ask=self._ask)
+
+    def _ask(self) -> None:
+        if self.guard is not None:
+            self.guard()
 
     def _note(self, name: str, data: Data) -> None:
         if self.digests is not None:
@@ -147,13 +154,14 @@ class BucketObjects:
 class _ZarrBucket(ObjectStore[S3Store]):
     """Zarr's own adapter, with what a campaign's store promises: failures are OSErrors, what is written is noted."""
 
-    def __init__(self, store: S3Store, *, read_only: bool, note: Callable[[str, Data], None]) -> None:
+    def __init__(self, store: S3Store, *, read_only: bool, note: Callable[[str, Data], None], ask: Callable[[], None]) -> None:
         super().__init__(store, read_only=read_only)
+        self.ask = ask
         self.note = note
         self.loose: set[str] = set()
 
     def with_read_only(self, read_only: bool = False) -> Self:
-        return type(self)(self.store, read_only=read_only, note=self.note)
+        return type(self)(self.store, read_only=read_only, note=self.note, ask=self.ask)
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Buffer | None:
         with _speaking(key):
@@ -161,6 +169,7 @@ class _ZarrBucket(ObjectStore[S3Store]):
 
     async def set(self, key: str, value: Buffer) -> None:
         reach("object.before")
+        self.ask()
         with _speaking(key):
             await super().set(key, value)
         self.note(key, value.as_buffer_like())

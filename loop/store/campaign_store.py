@@ -10,15 +10,15 @@ Only one process drives a store; any number read it at the same time (see reader
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import JournalError, StoreError
-from ..records import FloatArray, TrajectorySet
+from ..errors import JournalError, StoreError, StoreLockedError
+from ..records import FloatArray, TrajectorySet, TrialState
 from .creation import build, require_free
 from .evidence import MANIFEST, array_digest, read_manifest, write_manifest
 from .faults import reach
@@ -48,6 +48,8 @@ class CampaignStore(StoreReader):
         self.inbox = Inbox(objects)
         self._projection: Projection | None = None
         self._written: dict[int, dict[str, str]] = {}
+        self._meant: dict[int, FloatArray] = {}
+        self._is_lost = False
 
     @staticmethod
     def require_free(path: str | Path) -> None:
@@ -115,8 +117,15 @@ class CampaignStore(StoreReader):
         if self.lock is not None:
             self.lock.take()
         try:
+            self._is_lost = False
+            announced = self.lease.announced()  # before the journal is read, which is ahead of it
             if self.refresh().last_session == "open":
                 self.lease.require_free(self._history.epoch, patience)
+            for epoch in announced:
+                if epoch > self._history.epoch:  # the event of this epoch is lost
+                    self.lease.require_free(epoch, patience)
+                    self.objects.delete(Lease.name(epoch))
+            self.objects.guard = self.require_right
             self.objects.is_durable |= _is_durable(self._history.configuration)
             if self.damaged or set(self.journal.aside()) - self.evidence.aside:
                 self.repair("damaged events at the journal's end")
@@ -151,9 +160,10 @@ class CampaignStore(StoreReader):
         """
         epoch = self._history.epoch + 1
         self.objects.digests = self._known_digests()
-        self.lease.begin(epoch, seconds)
-        self.append("started", {"epoch": epoch, **facts})
+        self.append("started", {"epoch": epoch, **facts})  # of two drivers one loses the race for this event, and has announced nothing
         reach("epoch.started")
+        self.lease.begin(epoch, seconds)
+        reach("epoch.announced")
         self.objects.delete(MANIFEST)
 
     @property
@@ -167,18 +177,48 @@ class CampaignStore(StoreReader):
 
         The event of a trial also gets the digests of the arrays that were written for that trial since its last one.
         """
+        if self._is_lost:
+            raise self._lost()
         written = self._written.get(data.get("trial", -1))
-        event = self.journal.append(kind, {**data, "payload": written} if written else data)
+        try:
+            event = self.journal.append(kind, {**data, "payload": written} if written else data)
+        except StoreLockedError:
+            self._is_lost = True
+            raise
         if written:
             del self._written[data["trial"]]
         self._history.apply(event)
         self.evidence.apply(event)
         return event
 
+    def require_right(self) -> None:
+        """Ask the fence: raise StoreLockedError once another driver has taken over. Nothing is replaced or removed without asking."""
+        if not self._is_lost:
+            self._is_lost = self.objects.exists(Lease.name((self.lease.epoch or self._history.epoch) + 1))
+        if self._is_lost:
+            raise self._lost()
+
+    def _lost(self) -> StoreLockedError:
+        return StoreLockedError(f"{self.path} was taken over by another driver; this one stops, and what was committed before is intact")
+
     def publish(self, trial: int) -> None:
         """Show a trial, as the history knows it, in the live arrays."""
         if self._projection is not None:
-            self._projection.show(self._history.trials[trial])
+            shown = self._history.trials[trial]
+            self._projection.show(shown)
+            if self.evidence.is_contested and shown.state not in (TrialState.ARMED, TrialState.HELD):
+                self._heal(self._projection, [trial])
+
+    def _heal(self, projection: "Projection", trials: Iterable[int]) -> None:
+        """Write those trajectories of this session anew that a driver has overwritten that slept between asking the fence and writing."""
+        for trial in trials:
+            meant, expected = self._meant.get(trial), self.evidence.payloads.get(trial, {}).get("trajectory")
+            if meant is None or array_digest(meant) != expected:
+                continue
+            try:
+                self.trajectory(self._history.trials[trial])
+            except StoreError:
+                projection.write_payload(trial, "trajectory", meant)
 
     def require_arrays(self, n_trials: int, n_latent: int, like: TrajectorySet) -> None:
         """Make the live arrays anew when the trained model has other dimensions than were announced, and mend damaged metadata."""
@@ -194,6 +234,8 @@ class CampaignStore(StoreReader):
             time = self._root("r+")[f"{GROUP}/time"]
             if not np.array_equal(time[:], like.times):
                 time[:] = like.times
+        except StoreLockedError:
+            raise
         except OSError as error:
             raise StoreError(f"cannot mend the arrays of {self.path}: {error.strerror or error}; the journal is intact") from error
 
@@ -224,9 +266,12 @@ class CampaignStore(StoreReader):
             exact = np.asarray(values, dtype=np.float64)
             self._projection.write_payload(trial, name, exact)
             self._written.setdefault(trial, {})[name] = array_digest(exact)
+            if name == "trajectory" and self.evidence.is_contested:
+                self._meant[trial] = exact.copy()
 
     def write_model(self, version: int, data: bytes, encoded: FloatArray, curve: FloatArray | None, facts: Mapping[str, Any]) -> None:
         """Write a version of the latent model, then the event that makes it count."""
+        self.require_right()
         root = self._root("r+")
         group = root.create_group(f"latent/{version:03d}", overwrite=True, attributes=dict(facts))
         numbers = {"encoded": np.asarray(encoded, dtype=np.float64)}
@@ -254,14 +299,23 @@ class CampaignStore(StoreReader):
             StoreError: the disk refused; the journal is intact.
         """
         projection, self._projection = self._projection, None
-        if projection is not None:
-            projection.close()
+        if projection is None:
+            return
+        if self._is_lost:  # the arrays are another driver's
+            projection.abandon()
+            return
+        is_contested = self.evidence.is_contested
+        if is_contested:
+            self._heal(projection, self._meant)
+        projection.close(is_all=is_contested)
 
     def end(self, state: str, reason: str) -> None:
         """End the session: the arrays are whole, and the manifest is there, before the journal says how it ended."""
         self.settle()
         try:
             manifest = write_manifest(self.objects)
+        except StoreLockedError:
+            raise
         except OSError as error:
             raise StoreError(f"cannot write the manifest of {self.path}: {error.strerror}; what was committed is intact") from error
         self.append("ended", {"state": state, "reason": reason, "manifest": manifest})
@@ -275,6 +329,7 @@ class CampaignStore(StoreReader):
             self._unlock()
 
     def _unlock(self) -> None:
+        self.objects.guard = None
         if self.lock is not None:
             self.lock.release()
 

@@ -33,6 +33,9 @@ class Evidence:
         """Hash of the manifest of the last session; None while one is open, or where it left none."""
         self.n_at_end: int | None = None
         """Number of events when the last session had ended; None while one is open."""
+        self.is_contested = False
+        """Whether a session began while the one before had not ended: its driver may have slept, and wake."""
+        self._is_open = False
         self.aside: set[str] = set()
         """Events that were moved aside, and said to be."""
         self.doubtful: list[int] = []
@@ -47,8 +50,10 @@ class Evidence:
             case "created":
                 self.times = data.get("times")
             case "started":
+                self.is_contested, self._is_open = self.is_contested or self._is_open, True
                 self.manifest = self.n_at_end = None
             case "ended":
+                self._is_open = False
                 self.manifest, self.n_at_end = data.get("manifest"), event.number + 1
             case "repaired":
                 self.aside.update(data["aside"])

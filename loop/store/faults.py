@@ -14,8 +14,8 @@ POINTS = (
     "object.after",
     "store.built",  # a new store is whole and has not its name yet
     "store.named",
-    "epoch.announced",  # the epoch's object is there, its `started` event is not
-    "epoch.started",
+    "epoch.started",  # the event is there, the epoch's object is not
+    "epoch.announced",
     "model.written",  # the latent model's bytes are there, the event that makes them count is not
     "model.counted",
     "controller.asked",  # candidates are proposed, nothing of them is on disk

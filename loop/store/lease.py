@@ -4,11 +4,12 @@ Every session of a driver is an *epoch*: the number of its ``started`` event amo
 created exclusively, so of two drivers one loses the race for the next event and stops. This file is about not getting so far:
 
     journal/lock.HOST        locked by the driver of this host; the system frees it when that process ends, however it ends
-    journal/epoch/0007.json  who drives epoch 7, overwritten at every heartbeat by that driver alone
+    journal/epoch/0007.json  who drives epoch 7, made by who won the race for its event, overwritten at every heartbeat by that driver alone
 
 A second driver is refused while the owner lives. On the owner's host its death can be proven, and the campaign is taken over at once. From
 elsewhere it counts as dead when its heartbeat has not changed for the time that it promised, by the clock of the one who watches: no two
-clocks are ever compared. The object of epoch 8 says that epoch 7 is over: that is what a worker looks for right before it fires.
+clocks are ever compared. The object of epoch 8 says that epoch 7 is over: that is what a worker looks for right before it fires, and a
+driver right before it replaces anything.
 """
 
 import json
@@ -23,7 +24,6 @@ from typing import Any, Protocol
 
 from ..errors import StoreError, StoreLockedError
 from ..process import Process
-from .faults import reach
 
 LEASE_SECONDS = 30.0
 """Time without a heartbeat after which a driver on another host counts as dead, where the configuration says nothing else."""
@@ -50,8 +50,14 @@ def is_overtaken(fence: str) -> bool:
 class Objects(Protocol):
     """Where the epochs' objects are: a folder, or object storage."""
 
+    def create(self, name: str, data: bytes) -> None:
+        """Write an object that must not be there yet; FileExistsError when it is."""
+
     def put(self, name: str, data: bytes) -> None:
         """Write an object, whole, over what is there."""
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the objects that lie directly in a folder."""
 
     def get(self, name: str) -> bytes:
         """Return an object; raises FileNotFoundError when there is none."""
@@ -82,6 +88,10 @@ class Lease:
     def name(epoch: int) -> str:
         """Return the name of an epoch's object in the store."""
         return f"journal/epoch/{epoch:04d}.json"
+
+    def announced(self) -> list[int]:
+        """Return the epochs that have an object, in order."""
+        return sorted(int(name[:-5]) for name in self._objects.names("journal/epoch") if name.endswith(".json") and name[:-5].isdigit())
 
     # the one who wants to drive
 
@@ -132,8 +142,13 @@ class Lease:
     def begin(self, epoch: int, seconds: float = LEASE_SECONDS) -> None:
         """Announce an epoch and keep it alive until `end`: from here on workers of earlier epochs do not fire.
 
-        Only the ``started`` event that follows makes it count: of two who announce the same epoch, one loses the race for that event.
+        Its ``started`` event is won before: the object of an epoch is that of one driver alone.
         """
+        for earlier in range(epoch - 1, 0, -1):  # of a driver that was killed before it came to this
+            if self._objects.exists(self.name(earlier)):
+                break
+            with suppress(FileExistsError):
+                self._objects.create(self.name(earlier), b"{}")
         self.epoch = epoch
         self._facts = {
             "epoch": epoch,
@@ -144,7 +159,6 @@ class Lease:
             "is_released": False,
         }
         self._write()
-        reach("epoch.announced")
         self._stop.clear()
         self._thread = threading.Thread(target=self._keep, args=(seconds / _BEATS,), name="heartbeat", daemon=True)
         self._thread.start()
@@ -159,7 +173,8 @@ class Lease:
         if is_released:
             self._facts["is_released"] = True
             with suppress(StoreError, OSError):  # then it is found out by its silence
-                self._write()
+                if not self.is_over:
+                    self._write()
         self.epoch = 0
 
     @property

@@ -9,6 +9,7 @@ object's name, for the manifest.
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -32,6 +33,8 @@ class Objects(Protocol):
     """Whether what is written survives a loss of power once the call has returned. Object storage always does."""
     digests: dict[str, str] | None
     """SHA-256 of each object written, by name; None where nobody wants them."""
+    guard: Callable[[], None] | None
+    """Asked right before an object is replaced or taken away; it raises where another driver has taken over. None asks nobody."""
 
     def create(self, name: str, data: Data) -> None:
         """Write an object that must not be there yet; FileExistsError when it is."""
@@ -105,6 +108,7 @@ class LocalObjects:
         self.folder: Path | None = folder
         self.is_durable = False
         self.digests: dict[str, str] | None = None
+        self.guard: Callable[[], None] | None = None
         self._root = folder
 
     def create(self, name: str, data: Data) -> None:
@@ -137,6 +141,8 @@ class LocalObjects:
             if is_new:
                 os.link(temporary, final)
             else:
+                if self.guard is not None:  # as late as can be: this process may have slept until now
+                    self.guard()
                 os.replace(temporary, final)  # noqa: PTH105 - text is faster than a Path here
         except BaseException:
             _remove_quietly(temporary)
@@ -181,6 +187,8 @@ class LocalObjects:
 
     def delete(self, name: str) -> None:
         """Remove a file."""
+        if self.guard is not None:
+            self.guard()
         path = self._root / name
         path.unlink(missing_ok=True)
         if self.digests is not None:

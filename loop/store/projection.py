@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from ..errors import ShapeMismatchError, StoreError
+from ..errors import ShapeMismatchError, StoreError, StoreLockedError
 from ..records import FloatArray, Trial
 from .faults import reach
 from .layout import CHUNK, COLUMNS, GROUP, SCALARS, metric_column, payload
@@ -92,7 +92,7 @@ class Projection:
                     f"array {name!r} of trial {trial} has shape {values.shape}, that of earlier trials {array.shape[1:]}"
                 )
             array[trial] = values
-        except ShapeMismatchError:
+        except (ShapeMismatchError, StoreLockedError):
             raise
         except (OSError, KeyError, ValueError) as error:
             raise StoreError(
@@ -114,23 +114,36 @@ class Projection:
         if work:
             reach("flush.after")
 
-    def close(self) -> None:
+    def abandon(self) -> None:
+        """Stop the thread, and leave the arrays as they are."""
+        self._is_closing = True
+        self._wake.set()
+        self._thread.join()
+
+    def close(self, is_all: bool = False) -> None:
         """Stop the thread and write what is left.
+
+        Args:
+            is_all: write everything once more, over whatever another process may have put there.
 
         Raises:
             StoreError: the disk refused, now or before.
         """
-        self._is_closing = True
-        self._wake.set()
-        self._thread.join()
+        self.abandon()
         if self._error is None:
             try:
+                if is_all:
+                    self._dirty |= {(name, chunk) for name in self._columns for chunk in range(-(-self._length // CHUNK))}
+                    for column, names in self._names.items():
+                        self._arrays[column].attrs["names"] = names
                 self.flush()
             except Exception as error:  # noqa: BLE001 - raised below, as a sentence
                 self._error = error
         self._complain()
 
     def _complain(self) -> None:
+        if isinstance(self._error, StoreLockedError):
+            raise self._error
         if self._error is not None:
             raise StoreError(f"cannot write the arrays of {self._group.store_path}: {self._error}; the journal is intact") from self._error
 
