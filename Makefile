@@ -15,6 +15,7 @@ PACKAGES := simulators models loop
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
+TEST_PROCESSES ?= 2
 DEMO := campaigns/demo-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: help demo test check perf format clean venv
@@ -56,7 +57,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@echo "running the tests$(if $(SLOW), with the slow ones) ..."
-	@$(BIN)/python -m pytest -q $(if $(SLOW),,-m "not slow") $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(if $(SLOW),,-m "not slow") $(PYTEST_ARGS)
 
 check: $(STAMP)
 	@echo "ruff format"; $(BIN)/ruff format --check .

@@ -42,16 +42,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(ferrosim, name="ferrosim")
-app.command("latent")(latent)
-app.command("check-evaluator")(check_evaluator)
-app.command()(worker)
-app.command()(serve)
-app.add_typer(token_commands, name="token")
-for operator_command in (trials, pause, stop):
-    app.command()(operator_command)
-app.command()(verify)
-app.command()(replay)
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -64,6 +54,21 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key, e.g. acquisition=ucb; repeatable.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random stream.")]
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        print(f"latentloop {version('latentloop')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Find the best process trajectory for an instrument or a simulator in as few experiments as possible."""
 
 
 @app.command()
@@ -86,7 +91,7 @@ def run(
     from .run import run_campaign
 
     loaded = load_config(config, _all_overrides(overrides, trials=trials, seed=seed, executor=executor, workers=workers))
-    with _watching() as (observer, should_stop):
+    with _watching(store) as (observer, should_stop):
         history = run_campaign(loaded, store, prior=prior, observer=observer, should_stop=should_stop)
     _finish(history, store, report)
 
@@ -99,7 +104,7 @@ def resume(store: Store, trials: Trials = None, executor: ExecutorName = None) -
         return
     from .run import open_campaign
 
-    with _watching() as (observer, should_stop):
+    with _watching(store) as (observer, should_stop):
         history = open_campaign(store, trials=trials, executor=executor, observer=observer, should_stop=should_stop)
     _finish(history, store, None)
 
@@ -121,7 +126,7 @@ def fork(
     if only_make:
         _out.print(f"continue with: latentloop resume {new}", markup=False)
         return
-    with _watching() as (observer, should_stop):
+    with _watching(store) as (observer, should_stop):
         history = open_campaign(new, observer=observer, should_stop=should_stop)
     _finish(history, new, None)
 
@@ -206,6 +211,19 @@ def ground_truth(
     _out.print(f"ground truth: {output}\npicture: {picture}", markup=False)
 
 
+# Registered in the order in which `--help` lists them.
+app.add_typer(ferrosim, name="ferrosim")
+app.command("latent")(latent)
+app.command("check-evaluator")(check_evaluator)
+app.command()(worker)
+app.command()(serve)
+app.add_typer(token_commands, name="token")
+for operator_command in (trials, pause, stop):
+    app.command()(operator_command)
+app.command()(verify)
+app.command()(replay)
+
+
 def main() -> None:
     """Run the command line; errors that a user can mend become one sentence and exit code 2."""
     limit_threads(1)  # workers and training set their own
@@ -228,7 +246,7 @@ def _all_overrides(overrides: list[str] | None, **options: object) -> list[str]:
 
 
 @contextmanager
-def _watching() -> Iterator[tuple["TerminalObserver", "StopFlag"]]:
+def _watching(store: str = "STORE") -> Iterator[tuple["TerminalObserver", "StopFlag"]]:
     """Show progress, and turn the first Ctrl-C or SIGTERM into a request to stop after the measurements under way."""
     from .observer import StopFlag
     from .progress import TerminalObserver
@@ -245,7 +263,7 @@ def _watching() -> Iterator[tuple["TerminalObserver", "StopFlag"]]:
     for number in (signal.SIGINT, signal.SIGTERM):
         handlers[number] = signal.signal(number, stop)
     try:
-        with TerminalObserver(_out) as observer:
+        with TerminalObserver(_out, store) as observer:
             yield observer, should_stop
     finally:
         for number, handler in handlers.items():
@@ -279,7 +297,8 @@ def _finish(history: "History", store: str, report_path: Path | None) -> None:
         _out.print(f"continue with: latentloop resume {store}", markup=False)
         raise typer.Exit(_INTERRUPTED)
     if best is None and history.trials:
-        _err.print("warning: every trial failed; mend the evaluator or objective.metric, and start a new campaign", style="yellow")
+        _err.print("no trial has completed; mend the evaluator or objective.metric, and start a new campaign", style="red")
+        raise typer.Exit(_STOPPED)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,9 @@ def create(
     days: Annotated[float | None, typer.Option("--days", min=0, help="Expires after so many days.")] = None,
 ) -> None:
     """Make a token and print it: this is the only time that it is shown."""
-    from .service.tokens import TokenFile, prepare_root
+    from .service.tokens import TokenFile, prepare_root, require_role
 
+    require_role(role)  # before a folder is made
     print(TokenFile(prepare_root(root)).create(name or role, role, campaign or None, days))
 
 

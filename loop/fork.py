@@ -141,7 +141,7 @@ def _carried(parent: CampaignStore, at_trial: int, budget: int) -> Iterator[Even
     is_after = False
     n_trials = 0
     last: Event | None = None
-    n_carried = 0
+    numbers: dict[int, int] = {}
     repeats: list[int] = []
     for event in CampaignStore.open(parent.path).journal.read():
         trial = event.data.get("trial")
@@ -149,15 +149,17 @@ def _carried(parent: CampaignStore, at_trial: int, budget: int) -> Iterator[Even
             is_after = is_after or trial == at_trial
             n_trials += 1
         is_own = isinstance(trial, int) and 0 <= trial < at_trial
-        if event.kind in _OF_SESSIONS or (is_after and (not is_own or event.kind == "noted")):
+        is_of_sessions = event.kind in _OF_SESSIONS and "wanted" not in event.data
+        if is_of_sessions or (is_after and (not is_own or event.kind == "noted")):
             continue
         last = event
-        n_carried += 1
-        if event.kind == "resolved" and event.data["outcome"] == "repeat":
-            repeats.append(n_carried)  # its number in the fork
-        elif event.kind in _BEGINNINGS and "wanted" in event.data:
-            pass
+        numbers[event.number] = len(numbers) + 1
         data = {key: value for key, value in event.data.items() if key != "manifest"}
+        if "wanted" in data:  # the number of the event in which an operator asked for this
+            data["wanted"] = numbers[data["wanted"]]
+            repeats = [number for number in repeats if number != data["wanted"]]
+        if event.kind == "resolved" and data["outcome"] == "repeat":
+            repeats.append(numbers[event.number])
         yield Event(event.number, event.time, event.kind, {**data, **(here if event.kind == "started" else {})})
     assert last is not None
     for wanted in repeats:

@@ -11,8 +11,8 @@ from .records import Trial, TrialState
 from .store.history import History
 
 _HINTS = {
-    TrialState.UNKNOWN: "; `latentloop trials STORE --resolve {number} completed --metric NAME=VALUE`, or failed, or repeat",
-    TrialState.QUARANTINED: "; `latentloop trials STORE --accept {number}` has it learned from",
+    TrialState.UNKNOWN: "; `latentloop trials {store} --resolve {number} completed --metric NAME=VALUE`, or failed, or repeat",
+    TrialState.QUARANTINED: "; `latentloop trials {store} --accept {number}` has it learned from",
 }
 """How an operator settles a trial that waits for one."""
 
@@ -22,10 +22,12 @@ class TerminalObserver:
 
     Args:
         console: where to write.
+        store: the campaign, named in what an operator is asked to say.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, store: str = "STORE") -> None:
         self._console = console
+        self._store = store
         self._is_live = console.is_terminal
         self._progress = Progress(
             SpinnerColumn(),
@@ -64,10 +66,10 @@ class TerminalObserver:
     def trial(self, trial: Trial, history: History) -> None:
         """Move the bar of the campaign, and say so when a trial did not complete."""
         if trial.state is TrialState.HELD:
-            wanted = f"`latentloop trials STORE --approve {trial.number}`, or --veto with --reason"
+            wanted = f"`latentloop trials {self._store} --approve {trial.number}`, or --veto with --reason"
             self._console.print(f"trial {trial.number} waits for an operator: {wanted}", style="yellow", highlight=False, markup=False)
         elif trial.state is not TrialState.COMPLETED:
-            hint = _HINTS.get(trial.state, "").format(number=trial.number)
+            hint = _HINTS.get(trial.state, "").format(number=trial.number, store=self._store)
             text = f"trial {trial.number} {trial.state.word}: {trial.reason}{hint}"
             self._console.print(text, style="yellow", highlight=False, markup=False)
         best = history.incumbent

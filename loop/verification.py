@@ -1,8 +1,8 @@
 """`latentloop verify`: is every object of a campaign's store what it was when it was written?
 
-With ``repair`` the campaign also loses what cannot be saved: the events from the first damaged one on are moved to ``journal/damaged``,
-good ones among them too, and the metadata of the store's own groups are written anew, as are live arrays that disagree with the journal. A trial whose result was among them is measured
-again when its evaluator is pure, and becomes unknown when it is physical.
+With ``repair`` live arrays that disagree with the journal are rebuilt from it, and the metadata of the store's own groups are written
+anew. The campaign also loses what cannot be saved: the events from the first damaged one on are moved to ``journal/damaged``, good ones
+among them too. A trial whose result was among them is measured again when its evaluator is pure, and becomes unknown when it is physical.
 """
 
 from dataclasses import dataclass

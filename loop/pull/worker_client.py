@@ -171,7 +171,7 @@ class Client:
                     self.is_busy = False
             except Unreachable as error:
                 pause = min(2.0 * pause, LONGEST_PAUSE)
-                say(f"{error}; again in {pause:g} s")
+                say(f"{error}; again in {pause:g} s (is the address right, and does the campaign run?)")
                 time.sleep(pause)
         return n_fired
 
@@ -408,7 +408,7 @@ def patiently(action: Any) -> Any:
         try:
             return action()
         except Unreachable as error:
-            say(f"{error}; again in {LONGEST_PAUSE:g} s")
+            say(f"{error}; again in {LONGEST_PAUSE:g} s (is the address right, and does the campaign run?)")
             time.sleep(LONGEST_PAUSE)
 
 

@@ -87,8 +87,7 @@ class TokenFile:
         Raises:
             ConfigError: an unknown role.
         """
-        if role not in ROLES:
-            raise ConfigError(f"unknown role {role!r}; known are {', '.join(ROLES)}")
+        require_role(role)
         secret = token_urlsafe(32)
         now = time.time()
         made = Token(
@@ -187,3 +186,9 @@ def write_private(path: Path, text: str) -> None:
 
 def _as_tuple(value: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(value)
+
+
+def require_role(role: str) -> None:
+    """Raise ConfigError for a role that there is not."""
+    if role not in ROLES:
+        raise ConfigError(f"unknown role {role!r}; known are {', '.join(ROLES)}")

@@ -272,14 +272,17 @@ class CampaignStore(StoreReader):
     def write_model(self, version: int, data: bytes, encoded: FloatArray, curve: FloatArray | None, facts: Mapping[str, Any]) -> None:
         """Write a version of the latent model, then the event that makes it count."""
         self.require_right()
-        root = self._root("r+")
-        group = root.create_group(f"latent/{version:03d}", overwrite=True, attributes=dict(facts))
         numbers = {"encoded": np.asarray(encoded, dtype=np.float64)}
         if curve is not None:
             numbers["training_curve"] = np.asarray(curve, dtype=np.float64)
         arrays: dict[str, npt.NDArray[Any]] = {"weights": np.frombuffer(data, dtype=np.uint8), **numbers}
-        for name, values in arrays.items():
-            group.create_array(name, data=values, chunks=values.shape)
+        try:
+            group = self._root("r+").create_group(f"latent/{version:03d}", overwrite=True, attributes=dict(facts))
+            for name, values in arrays.items():
+                group.create_array(name, data=values, chunks=values.shape)
+        except Exception:
+            self.require_right()  # what Zarr stumbles over may be what another driver has written meanwhile
+            raise
         reach("model.written")
         digests = {name: array_digest(values) for name, values in numbers.items()}
         self.append("model", {"version": version, "sha256": hashlib.sha256(data).hexdigest(), "digests": digests, **facts})

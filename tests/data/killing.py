@@ -222,6 +222,9 @@ def perish(scene, folder, plans, alone, tally, generator, cheat=False):
         if code == -signal.SIGKILL or victim is not None or (plan.startswith(IN_WORKERS) and n_vanished(store) > before):
             n_kills += 1
             tally.by_point[plan.partition(":")[0]] += 1
+        last = (folder / "output").read_text().splitlines()[-1:] if code == 2 else []
+        if any(word in line for line in last for word in ("while it prepared", "cannot be prepared")) and (victim is not None or point):
+            code = 0  # its worker died before it could measure anything: the session says so and ends, and the next goes on
         if code not in (0, -signal.SIGKILL):
             tally.complain(scene, f"a session after {plan!r} ended with {code}: {(folder / 'output').read_text()[-600:]}")
             return

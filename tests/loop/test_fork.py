@@ -5,8 +5,10 @@ import pytest
 from latentloop import open_campaign, run_campaign
 from latentloop.loop.errors import ConfigError, StoreError
 from latentloop.loop.fork import fork_campaign
+from latentloop.loop.operator import act
 from latentloop.loop.replay import replay
 from latentloop.loop.store.campaign_store import CampaignStore
+from latentloop.loop.store.inbox import Command
 from latentloop.loop.verification import verify
 
 METHOD = {"optimizer": {"acquisition": "log_ei", "n_initial": 3}, "budget": {"trials": 6}}
@@ -74,3 +76,51 @@ def test_a_fork_needs_trials_and_a_free_place(config, tmp_path):
         fork_campaign(tmp_path / "x", 7, [], tmp_path / "y")
     with pytest.raises(StoreError, match="holds a campaign already"):
         fork_campaign(tmp_path / "x", 3, [], tmp_path / "x")
+
+
+def test_a_fork_that_has_not_gone_on_yet_is_whole(config, tmp_path, target):
+    run_campaign(config(**METHOD, **target("pictures")), tmp_path / "x")
+    fork_campaign(tmp_path / "x", 4, [], tmp_path / "y")
+    assert verify(tmp_path / "y").damages == ()
+
+
+def test_a_fork_of_a_campaign_with_earlier_measurements_has_them_too(config, tmp_path):
+    run_campaign(config(**METHOD), tmp_path / "old")
+    whole = run_campaign(config(**METHOD), tmp_path / "x", prior=tmp_path / "old")
+    for at_trial in (2, 4):
+        fork_campaign(tmp_path / "x", at_trial, [], tmp_path / f"y{at_trial}")
+        assert verify(tmp_path / f"y{at_trial}").damages == ()
+        ended = open_campaign(tmp_path / f"y{at_trial}")
+        assert [fact[:4] for fact in facts(ended.trials)] == [fact[:4] for fact in facts(whole.trials)]
+        assert replay(tmp_path / f"y{at_trial}").n_exact == 6
+        assert verify(tmp_path / f"y{at_trial}").damages == ()
+
+
+def test_a_fork_has_the_budget_that_the_campaign_was_given_last(config, tmp_path):
+    run_campaign(config(**METHOD), tmp_path / "x")
+    open_campaign(tmp_path / "x", trials=9)
+    assert fork_campaign(tmp_path / "x", 8, [], tmp_path / "y").budget == 9
+    assert len(open_campaign(tmp_path / "y").trials) == 9
+
+
+def test_a_fork_repeats_no_experiment_that_the_campaign_repeats_itself(config, tmp_path):
+    made = {"target": "laboratory:Eventful", "arguments": {"vanishing": [2], "log": str(tmp_path / "log")}}
+    run_campaign(config(**METHOD, evaluator={"parameters": made}), tmp_path / "x")
+    act(tmp_path / "x", Command("resolve", trial=2, outcome="repeat"))
+    open_campaign(tmp_path / "x", trials=8)
+    for at_trial in (6, 7):  # before the repetition, and after it
+        made = fork_campaign(tmp_path / "x", at_trial, [], tmp_path / f"y{at_trial}")
+        assert made.wanted == []
+        assert made.waiting()["unknown"] == ([2] if at_trial == 6 else [])
+        ended = open_campaign(tmp_path / f"y{at_trial}")
+        assert [trial.refers_to for trial in ended.trials[at_trial:]] == [None] * (8 - at_trial)
+        assert verify(tmp_path / f"y{at_trial}").damages == ()
+
+
+def test_what_an_operator_asked_for_and_was_measured_is_not_measured_again_by_a_fork(config, tmp_path):
+    run_campaign(config(**METHOD), tmp_path / "x")
+    act(tmp_path / "x", Command("propose", z=(0.1, 0.1), reason="look there"))
+    open_campaign(tmp_path / "x", trials=9)
+    made = fork_campaign(tmp_path / "x", 8, [], tmp_path / "y")
+    assert made.wanted == []
+    assert [trial.acquisition for trial in open_campaign(tmp_path / "y").trials[6:]] == ["operator", "log_ei", "log_ei"]

@@ -158,3 +158,17 @@ def test_earlier_measurements_are_looked_at_anew_as_well(made, tmp_path):
 def test_only_a_vae_is_retrained(config):
     with pytest.raises(ValueError, match="retrain goes on training a vae, and model is 'pca'"):
         config(latent={"retrain": {"every": 3}})
+
+
+def test_a_reading_beyond_all_measure_that_was_accepted_does_not_end_the_campaign(made, tmp_path):
+    from latentloop.loop.operator import act
+    from latentloop.loop.replay import replay
+    from latentloop.loop.store.inbox import Command
+
+    wild = {"target": "laboratory:Eventful", "arguments": {"kind": "pure", "wild": [1], "wrong": 1e200}}
+    run_campaign(made(trials=3, evaluator={"parameters": wild}), tmp_path / "x")
+    assert CampaignStore.open(tmp_path / "x").history.waiting()["quarantined"] == [1]
+    act(tmp_path / "x", Command("accept", trial=1))
+    history = open_campaign(tmp_path / "x", trials=8)
+    assert (history.last_session, len(history.trials), max(history.models) >= 2) == ("finished", 8, True)
+    assert replay(tmp_path / "x").first is None

@@ -180,3 +180,18 @@ def test_a_vae_of_many_dimensions_decodes_what_it_encodes(config, tmp_path, d):
     history = run_campaign(made, tmp_path / "x")
     assert history.counts() == {"completed": 5}
     assert all(trial.z.shape == (d,) for trial in history.trials)
+
+
+def test_a_row_of_a_pool_whose_outcome_got_lost_is_never_asked_for_again_and_the_campaign_is_derived_again(pool, tmp_path):
+    from latentloop.loop.replay import replay
+
+    lost = {"evaluator": {"name": "python", "parameters": {"target": "laboratory:Eventful", "arguments": {"vanishing": [3, 10]}}}}
+    history = run_campaign(pool(trials=16, **lost), tmp_path / "x")
+    assert history.counts() == {"completed": 14, "unknown": 2}
+    derived = replay(tmp_path / "x")
+    assert (derived.first, derived.n_exact) == (None, 16)
+    config = pool(trials=16, **lost)
+    restored = restored_campaign(CampaignStore.open(tmp_path / "x"), config, history, "physical", None)
+    spent = restored.optimizer.state()["spent"]
+    assert spent == [history.trials[3].z.tolist(), history.trials[10].z.tolist()]
+    assert len({trial.z.tobytes() for trial in open_campaign(tmp_path / "x", trials=30).trials}) == 30

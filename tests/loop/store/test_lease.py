@@ -100,3 +100,89 @@ def test_an_epoch_that_is_torn_or_missing_locks_nobody_out(lease, tmp_path):
     (tmp_path / "journal" / "epoch").mkdir()
     (tmp_path / Lease.name(3)).write_text('{"owner": ')
     lease().require_free(3)
+
+
+def test_the_loser_of_the_race_for_a_session_leaves_the_winners_lease_alone(config, tmp_path, monkeypatch):
+    from latentloop import run_campaign
+    from latentloop.loop.store.campaign_store import CampaignStore
+
+    run_campaign(config(), tmp_path / "x")
+    facts = {"budget": 6, "executor": "local", "workers": 1}
+    stores = {}
+    for host in ("one", "two"):
+        monkeypatch.setenv("LATENTLOOP_HOST", host)
+        stores[host] = CampaignStore.open(tmp_path / "x")
+        stores[host].drive()
+    monkeypatch.setenv("LATENTLOOP_HOST", "one")
+    stores["one"].begin(facts, 30)
+    try:
+        monkeypatch.setenv("LATENTLOOP_HOST", "two")
+        with pytest.raises(StoreLockedError, match="was written by another driver; this one stops"):
+            stores["two"].begin(facts, 30)
+        stores["two"].release()
+        left = json.loads((tmp_path / "x" / Lease.name(2)).read_text())
+        assert (left["is_released"], left["owner"]["host"]) == (False, "one")
+        monkeypatch.setenv("LATENTLOOP_HOST", "three")
+        with pytest.raises(StoreLockedError, match="is being driven by"):
+            CampaignStore.open(tmp_path / "x").drive()
+    finally:
+        stores["one"].release()
+
+
+def test_a_session_that_was_killed_before_it_announced_itself_still_ends_the_one_before(lease, tmp_path):
+    first, third = lease(), lease()
+    first.begin(1, seconds=5)
+    third.begin(3, seconds=5)
+    assert first.is_over
+    lease().require_free(2)
+
+
+def test_a_driver_that_was_taken_over_replaces_nothing_and_removes_nothing(config, tmp_path):
+    from latentloop import run_campaign
+    from latentloop.loop.store.campaign_store import CampaignStore
+
+    run_campaign(config(), tmp_path / "x")
+    store = CampaignStore.open(tmp_path / "x")
+    store.drive()
+    store.begin({"budget": 8, "executor": "local", "workers": 1}, 30)
+    store.project(8)
+    (tmp_path / "x" / store.lease.next_name).write_text("{}")
+    before = {path: path.read_bytes() for path in (tmp_path / "x" / "trials").rglob("*") if path.is_file()}
+    with pytest.raises(StoreLockedError, match="taken over by another driver; this one stops"):
+        store.write_payload(0, {"trajectory": store.trajectory(store.history.trials[0]) + 1})
+    with pytest.raises(StoreLockedError):
+        store.inbox.remove("something.json")
+    with pytest.raises(StoreLockedError):
+        store.append("noted", {"who": "me", "reason": "late", "trial": None})
+    store.publish(0)
+    store.release()
+    assert before == {path: path.read_bytes() for path in (tmp_path / "x" / "trials").rglob("*") if path.is_file()}
+
+
+def test_the_owner_heals_a_trajectory_that_a_sleeper_wrote_over_in_the_instant_after_it_asked(config, tmp_path):
+    import zarr
+    from latentloop import run_campaign
+    from latentloop.loop.store.campaign_store import CampaignStore
+    from latentloop.loop.verification import verify
+
+    killed = run_campaign(config(), tmp_path / "x")
+    store = CampaignStore.open(tmp_path / "x")
+    store.drive()
+    store.begin({"budget": 7, "executor": "local", "workers": 1}, 30)
+    store.lease.end()
+    store.release()  # a session without an end
+    store.drive()
+    store.begin({"budget": 7, "executor": "local", "workers": 1}, 30)
+    store.project(7)
+    old = killed.trials[5]
+    trajectory = store.trajectory(old) * 0.5
+    store.write_payload(6, {"trajectory": trajectory})
+    facts = {"acquisition_value": 0.0, "distance": 0.0, "consistency": 0.0, "model_version": 0}
+    store.append("armed", {"trial": 6, "z": old.z.tolist(), "acquisition": "random", **facts})
+    store.publish(6)
+    arrays = zarr.open_group(tmp_path / "x", mode="r+")["trials"]
+    arrays["trajectory"][6] = trajectory * 0
+    arrays["objective"][:] = 0.0
+    store.end("finished", "")
+    store.release()
+    assert verify(tmp_path / "x").damages == ()
