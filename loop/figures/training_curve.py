@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 from ..records import FloatArray
 from .theme import BLUE, INCUMBENT, axis_title, new_figure, say
 
+_LEAST_FALL = 1e-290
+"""Losses that differ by less are taken as equal: shares of that are no numbers any more."""
 _LEAST_SCALE = 1e-4
 """Lower bound of s as a share of the whole fall: a curve that is flat from its second epoch on still gets a readable axis."""
 _EVEN = 0.1
@@ -83,7 +85,7 @@ def draw_training_curve(loss: FloatArray | None, *, name: str = "negative ELBO p
 def _scale(values: FloatArray) -> float:
     """Return s, in units of the loss: where the axis turns from linear to logarithmic."""
     fall = float(np.ptp(values))
-    if fall == 0.0:
+    if fall < _LEAST_FALL:
         return max(abs(float(values[0])), 1.0)
     middle = float(np.median(values - values.min()))
     return 100.0 * fall if middle > _EVEN * fall else max(0.5 * middle, _LEAST_SCALE * fall)
@@ -91,7 +93,7 @@ def _scale(values: FloatArray) -> float:
 
 def _ticks(lowest: float, highest: float, scale: float) -> FloatArray:
     """Return round losses at about even distances on the axis, ascending, starting with the lowest loss."""
-    if highest <= lowest:
+    if highest - lowest < _LEAST_FALL:
         return np.array([lowest])
     even = lowest + scale * np.sinh(np.linspace(0.0, np.arcsinh((highest - lowest) / scale), _N_TICKS))
     gaps = np.diff(even)

@@ -218,7 +218,7 @@ def test_a_second_signal_stops_at_once_and_leaves_a_store_that_goes_on(call, sta
 
 
 def test_before_the_first_result_there_is_no_incumbent(call, campaign, tmp_path):
-    call("run", campaign(**{"evaluator": {"parameters": {"target": "laboratory:empty"}}}), "--store", "x", "--trials", 3)
+    call("run", campaign(**{"evaluator": {"parameters": {"target": "laboratory:empty"}}}), "--store", "x", "--trials", 3, code=1)
     facts = json.loads(call("status", "x", "--json").stdout)
     assert (facts["incumbent"], facts["counts"], facts["state"]) == (None, {"failed": 3}, "finished")
     assert "none yet" in call("status", "x").stdout
@@ -383,7 +383,7 @@ def test_every_kind_of_bad_measurement_is_recorded_and_the_campaign_finishes(cal
 
 
 def test_an_evaluator_that_never_returns_is_recorded_and_the_campaign_finishes(call, campaign):
-    done = call("run", campaign(evaluator={"parameters": {"target": "laboratory:hangs"}, "timeout": 0.5}), "--store", "x", "--trials", 2)
+    done = call("run", campaign(evaluator={"parameters": {"target": "laboratory:hangs"}, "timeout": 0.5}), "--store", "x", "--trials", 2, code=1)
     assert "no result after 0.5 s" in done.stdout
     assert json.loads(call("status", "x", "--json").stdout)["counts"] == {"failed": 2}
 

@@ -94,7 +94,8 @@ def regrets(name: str, seed: int, data: dict[str, np.ndarray]) -> np.ndarray:
         value = function(point)
         optimizer.tell(point, value)
         y = np.append(y, value)
-    return np.abs(np.minimum.accumulate(y) - float(data[f"{name}__yopt"]))
+    # The published optimum of logSixHumpCamel lies 4.3e-4 above the true one (-9.545163): who finds that has no regret.
+    return np.maximum(np.minimum.accumulate(y) - float(data[f"{name}__yopt"]), 0.0)
 
 
 def run(optimizer: Optimizer, measure: Callable[[np.ndarray], np.ndarray], n: int) -> np.ndarray:
