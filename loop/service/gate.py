@@ -1,7 +1,7 @@
 """The gate in front of every request: where it says it goes to, how much it brings, how often, and who it is.
 
 Plain ASGI around the application, so that nothing behind it can be forgotten: whatever path is not open needs a token, and an answer
-leaves with the security headers whoever made it. A cookie counts for unsafe methods only when the request's Origin is this server; where
+leaves with the security headers whoever made it. A cookie counts only when the request's Origin, where it has one, is this server; where
 no token is asked for, the Host must be a loopback name as well, so that no foreign page can reach the server by a name that it rebinds.
 """
 
@@ -135,8 +135,9 @@ class Gate:
         elif session := _cookie(headers.get(b"cookie", "")):
             token_id = self._sessions.token_of(session)
             token = None if token_id is None else self._tokens.valid(token_id)
-            if token is not None and is_unsafe:
-                _require_origin(headers, is_required=True)
+            # Reading too: an EventSource of another port of this host would send the cookie.
+            if token is not None and (is_unsafe or scope["path"].startswith("/api/")):
+                _require_origin(headers, is_required=is_unsafe)
         if token is not None:
             return Principal(token.name, token.role, token.campaigns, token.id)
         if _is_open(scope["path"]):

@@ -383,7 +383,9 @@ def test_every_kind_of_bad_measurement_is_recorded_and_the_campaign_finishes(cal
 
 
 def test_an_evaluator_that_never_returns_is_recorded_and_the_campaign_finishes(call, campaign):
-    done = call("run", campaign(evaluator={"parameters": {"target": "laboratory:hangs"}, "timeout": 0.5}), "--store", "x", "--trials", 2, code=1)
+    done = call(
+        "run", campaign(evaluator={"parameters": {"target": "laboratory:hangs"}, "timeout": 0.5}), "--store", "x", "--trials", 2, code=1
+    )
     assert "no result after 0.5 s" in done.stdout
     assert json.loads(call("status", "x", "--json").stdout)["counts"] == {"failed": 2}
 

@@ -168,6 +168,9 @@ def test_a_cookie_acts_for_no_foreign_page(server):
         )
         http.post("/api/v1/login", json={"token": server.token("operator")}, headers={"Origin": server.url})
         note = {"text": "hello"}
+        for foreign in ("http://evil.example", "http://127.0.0.1:9", "null"):  # an EventSource of another port sends the cookie as well
+            assert http.get("/api/v1/campaigns", headers={"Origin": foreign}).status_code == 403
+        assert http.get("/api/v1/campaigns").status_code == 200
         for headers in ({}, {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": server.url, "Sec-Fetch-Site": "cross-site"}):
             answer = http.post("/api/v1/campaigns/first/notes", json=note, headers=headers)
             assert answer.status_code == 403, headers
