@@ -15,6 +15,7 @@ VIEWS = {
     "held": f"#/campaign/{LONG}/0",
     "compare": f"#/compare/whole/{LONG}",
     "new": "#/new",
+    "login": "#/login",
     "missing": "#/nowhere",
 }
 
