@@ -300,6 +300,7 @@ class Catalogue:
         """Refuse a name that is none or taken, and one campaign too many."""
         if not NAME.match(name):
             raise refuse(422, "name: a campaign's name has up to 64 letters, digits, '.', '_' and '-', and starts with a letter or digit")
+        self.scan(now=True)  # campaigns are made rarely, and one that was copied here a moment ago counts
         taken = {known.lower() for known in self.names()}
         if name.lower() in taken or os.path.lexists(self.root / name):
             raise refuse(409, f"there is a campaign or a file {name!r} already; choose another name")

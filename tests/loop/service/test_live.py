@@ -247,12 +247,14 @@ def test_all_campaigns_are_followed_in_one_stream(new_server, reduced):
     assert len(seen) >= 3
 
 
-def test_a_damaged_journal_is_shown_as_such_and_harms_nothing_else(new_server, make_campaign):
+def test_a_damaged_journal_is_shown_as_such_and_harms_nothing_else(new_server, make_campaign, wait_until):
     server = new_server()
     make_campaign(server.root / "good")
-    make_campaign(server.root / "bad")
-    (server.root / "bad" / "journal" / "00000003.json").write_text("{}")
+    make_campaign(server.root / ".made")
+    (server.root / ".made" / "journal" / "00000003.json").write_text("{}")
+    (server.root / ".made").rename(server.root / "bad")
     with server.client("viewer") as client:
+        wait_until(lambda: len(client.campaigns()) == 2)
         states = {each.name: each.state for each in client.campaigns()}
         assert states == {"good": "finished", "bad": "damaged"}
         assert "00000003" in next(each.reason for each in client.campaigns() if each.name == "bad")
@@ -269,7 +271,7 @@ def test_a_campaign_that_was_damaged_only_while_it_was_copied_recovers_by_itself
     (server.root / ".made").rename(server.root / "copied")
     event = server.root / "copied" / "journal" / "00000003.json"
     with server.client("viewer") as client:
-        wait_until(lambda: client.campaigns()[0].state == "damaged")
+        wait_until(lambda: [each.state for each in client.campaigns()] == ["damaged"])
         watching = client.follow("copied", after=-1, patience=60)
         event.write_bytes(whole)
         assert [next(watching).number for _ in range(6)] == list(range(6))
