@@ -110,9 +110,11 @@ class Crashes(RuleBasedStateMachine):
         assert self.is_whole
         self.note(n_before)
 
-    @precondition(lambda self: len(self.committed) > 3)
     @rule(cut=st.integers(0, 100))
     def the_last_event_is_torn(self, cut):
+        # No precondition: how far a killed driver came depends on its threads, and which rules are enabled must not.
+        if len(self.committed) <= 3:
+            return
         path = sorted((self.path / "journal").glob("0*.json"))[-1]
         raw = path.read_bytes()
         path.write_bytes(raw[: cut * (len(raw) - 1) // 100])
