@@ -7,7 +7,8 @@ For each trial: clear the status, set up, download one waveform per channel, and
     {steps}    number of steps                      {block}   the waveform as an IEEE 488.2 block of 32-bit floats, at the end
     {rate}     steps per second
 
-What goes wrong before the trigger is a failure; a connection that is lost from the trigger on makes the trial ``unknown``.
+What goes wrong before the trigger is a failure; a connection that is lost from the trigger on makes the trial ``unknown``. Whatever an
+instrument did not answer in time it may answer later: after such trouble its output is brought to rest, and the next trial connects anew.
 
 Source: IEEE Std 488.2-1992, sections 7.7.6 and 8.7.9 (blocks), 10.18 (``*OPC?``); SCPI-1999, volume 2, 21.8 (error queue).
 """
@@ -173,12 +174,15 @@ class ScpiEvaluator:
             RuntimeError: the instrument complains, or cannot be talked to; nothing was fired unless the message says so.
             UnknownOutcomeError: the connection was lost, or nobody answered, from the trigger on.
         """
-        if self._generator is None:
-            self.prepare()
         values = self._scaled(np.asarray(trajectory, dtype=np.float64))
+        try:
+            self.prepare()
+        except EvaluatorError as error:
+            raise RuntimeError(f"{error}; nothing was fired") from error
         try:
             self._load(values)
         except (self._visa_error, OSError) as error:
+            self.close()
             raise RuntimeError(f"{self.address}: {error}; nothing was fired") from error
         complaints = self._complaints()
         if complaints:
@@ -188,11 +192,13 @@ class ScpiEvaluator:
                 self._generator.write(_fill(line, channel=1, values="", steps=len(values), rate=self._rate))
             self._generator.query("*OPC?")
         except (self._visa_error, OSError) as error:
+            self.close()
             raise UnknownOutcomeError(f"{self.address} did not say that it is done after the trigger: {error}") from error
         try:
             arrays = {name: self._array(query) for name, query in self.read.items()}
             metrics = {name: float(self._reader.query(query)) for name, query in self.queries.items()}
         except (self._visa_error, OSError, ValueError) as error:
+            self.close()
             raise RuntimeError(f"it was fired, and its reading is lost: {error}") from error
         complaints = self._complaints()
         if complaints:
@@ -204,10 +210,11 @@ class ScpiEvaluator:
 
     def stop(self) -> None:
         """Send the commands that bring the output to rest."""
-        if self._generator is not None:
+        generator = self._generator
+        if generator is not None:
             with suppress(self._visa_error, OSError):
                 for line in self.rest:
-                    self._generator.write(line)
+                    generator.write(line)
 
     def close(self) -> None:
         """Bring the output to rest, and disconnect."""
@@ -276,7 +283,8 @@ class ScpiEvaluator:
                         break
                     found.append(entry)
             except (self._visa_error, OSError, ValueError) as error:
-                found.append(f"{self.error_query} gave no answer: {error}")
+                self.close()
+                return [*found, f"{self.error_query} gave no answer: {error}"]
         return found
 
     def _wants_rate(self) -> bool:

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ class Instrument:
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection):
-        with connection, connection.makefile("rwb") as stream:
+        with suppress(OSError), connection, connection.makefile("rwb") as stream:  # who asked may be gone by the time of the answer
             while line := self.line(stream):
                 answer = self.obey(line.strip())
                 if answer is None:
@@ -83,6 +84,9 @@ class Instrument:
             case "*OPC?":
                 if self.mood == "never done" and self.fired:
                     return b"silence"
+                if self.mood == "late" and self.fired:
+                    self.mood = ""
+                    time.sleep(0.5)
                 return b"hang up" if self.mood == "hangs up" and self.fired else b"1"
             case "SYST:ERR?":
                 return self.errors.pop(0).encode() if self.errors else b'0,"No error"'
@@ -220,6 +224,34 @@ def test_trouble_after_the_trigger_is_told_apart(scpi, instrument, mood, error, 
     instrument.mood = mood
     with pytest.raises(error, match=sentence):
         evaluator.measure(WAVE)
+    assert len(instrument.fired) == 1
+
+
+@needs_visa
+@pytest.mark.parametrize("mood", ["late", "never done", "hangs up", "garbage"])
+def test_what_an_instrument_answers_too_late_is_not_taken_for_the_next_answer(scpi, instrument, mood):
+    evaluator = scpi(timeout=0.25)
+    instrument.mood = mood
+    with pytest.raises((UnknownOutcomeError, RuntimeError)):
+        evaluator.measure(WAVE)
+    time.sleep(0.4)  # by now a late answer has arrived
+    instrument.mood = ""
+    for factor in (2, 3):
+        found = evaluator.measure(factor * WAVE)
+        np.testing.assert_allclose(found.arrays["response"], factor * np.cumsum(WAVE), atol=1e-7)
+    assert len(instrument.fired) == 3
+
+
+@needs_visa
+def test_an_instrument_that_is_gone_is_a_failure_that_fired_nothing_until_it_is_back(scpi, instrument):
+    evaluator = scpi(timeout=0.25)
+    instrument.mood = "hangs up"
+    with pytest.raises(UnknownOutcomeError):
+        evaluator.measure(WAVE)
+    instrument.close()
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="nothing was fired"):
+            evaluator.measure(WAVE)
     assert len(instrument.fired) == 1
 
 
