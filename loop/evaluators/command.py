@@ -4,12 +4,13 @@
 
 Documents as in `exchange`. The program may print what it likes before, as long as its last line is the result. An exit code other than 0 is
 a failed experiment, with the last lines of standard error as its reason. The program leads a process group of its own, which is killed as a
-whole at the timeout, when the program ends and leaves others behind, and when the worker itself dies, however that happens: a watchdog
-process notices.
+whole at the timeout, when the program ends and leaves others behind, when it never stops talking, and when the worker itself dies, however
+that happens: a watchdog process notices.
 """
 
 import json
 import os
+import selectors
 import shutil
 import signal as signals
 import subprocess
@@ -24,13 +25,16 @@ import numpy as np
 
 from ..errors import EvaluatorError, UnknownOutcomeError
 from ..records import EvaluatorKind, FloatArray, Job, Measurement, Signal
-from .exchange import measurement_from_text, request_document
+from .exchange import LARGEST_ANSWER, measurement_from_text, request_document
 
 _LINGER_SECONDS = 1.0
 """How long the output of a program may stay open after its end, by others that it started, before they are killed."""
 _POLL_SECONDS = 0.25
 _REASON_LINES = 3
 _REASON_LENGTH = 300
+_PART_BYTES = 1 << 16
+_MOST_ERROR_BYTES = 1 << 16
+"""Of standard error the end is kept: the reason stands in its last lines."""
 
 _WATCHDOG = """
 import os, signal, sys
@@ -116,7 +120,7 @@ class CommandEvaluator:
         """Run the program.
 
         Raises:
-            UnknownOutcomeError: it did not end in time, or a signal ended it.
+            UnknownOutcomeError: it did not end in time, or answered far too much, or a signal ended it.
             RuntimeError: its exit code is not 0.
             ValueError: its answer is not JSON.
             TypeError: its answer is not a measurement.
@@ -186,24 +190,22 @@ class CommandEvaluator:
         return measurement_from_text(out.decode(errors="replace"), self.command[0], read_file)
 
     def _communicate(self, process: "subprocess.Popen[bytes]", sent: bytes) -> tuple[bytes, bytes]:
-        """Return what the program wrote; kill its group at the timeout, and what it leaves behind."""
+        """Return what the program wrote, of its standard error the end; kill its group at the timeout, and what it leaves behind."""
         begun, ended = monotonic(), float("inf")
-        given: bytes | None = sent
-        while True:
-            try:
-                return process.communicate(given, timeout=_POLL_SECONDS)
-            except subprocess.TimeoutExpired:
-                given = None
-            now = monotonic()
-            if process.poll() is not None:
-                ended = min(ended, now)
-            if now - ended > _LINGER_SECONDS:
-                _signal_group(process.pid, signals.SIGKILL)
-            elif self.timeout is not None and now - begun >= self.timeout and ended > now:
-                _signal_group(process.pid, signals.SIGKILL)
-                _, err = process.communicate()
-                late = f"{self.command[0]} gave no result after {self.timeout:g} s and was killed; raise its timeout if it needs longer"
-                raise UnknownOutcomeError(f"{late}{_tail(err)}")
+        with _Talk(process, sent) as talk:
+            while talk.goes_on(_POLL_SECONDS):
+                now = monotonic()
+                if process.poll() is not None:
+                    ended = min(ended, now)
+                if now - ended > _LINGER_SECONDS:
+                    _signal_group(process.pid, signals.SIGKILL)
+                elif self.timeout is not None and now - begun >= self.timeout and ended > now:
+                    late = f"{self.command[0]} gave no result after {self.timeout:g} s and was killed; raise its timeout if it needs longer"
+                    raise UnknownOutcomeError(f"{late}{_tail(bytes(talk.err))}")
+                if len(talk.out) > LARGEST_ANSWER:
+                    much = f"{self.command[0]} answered more than {LARGEST_ANSWER / 1e6:.0f} MB and was killed"
+                    raise UnknownOutcomeError(f"{much}; with `arrays: file` large arrays go by file")
+        return bytes(talk.out), bytes(talk.err)
 
     def _note(self, sign: str, group: int) -> None:
         """Tell the watchdog that a group runs, or runs no more."""
@@ -211,6 +213,50 @@ class CommandEvaluator:
             with suppress(OSError):
                 self._watchdog.stdin.write(f"{sign}{group}\n")
                 self._watchdog.stdin.flush()
+
+
+class _Talk:
+    """What is said to a program, and what it says; of its standard error the end alone."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", sent: bytes) -> None:
+        self.out, self.err = bytearray(), bytearray()
+        self._process, self._left = process, memoryview(sent)
+        self._pipes = selectors.DefaultSelector()
+        for pipe, heard in ((process.stdin, None), (process.stdout, self.out), (process.stderr, self.err)):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
+            self._pipes.register(pipe, selectors.EVENT_WRITE if heard is None else selectors.EVENT_READ, heard)
+
+    def __enter__(self) -> "_Talk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipes.close()
+
+    def goes_on(self, seconds: float) -> bool:
+        """Talk for at most so long; False once the program has ended and everything that it said is here."""
+        if not self._pipes.get_map():
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+            return self._process.returncode is None
+        for key, _ in self._pipes.select(seconds):
+            if self._is_over(key.fd, key.data):
+                self._pipes.unregister(key.fileobj)
+                key.fileobj.close()  # type: ignore[union-attr]  # the pipe, not its number
+        return True
+
+    def _is_over(self, pipe: int, heard: bytearray | None) -> bool:
+        """Write or read a part; return whether it was the last."""
+        if heard is not None:
+            part = os.read(pipe, _PART_BYTES)
+            heard.extend(part)
+            del self.err[:-_MOST_ERROR_BYTES]
+            return not part
+        try:
+            self._left = self._left[os.write(pipe, self._left[:_PART_BYTES]) :]
+        except BrokenPipeError:  # it does not listen any more
+            return True
+        return not self._left
 
 
 def _signal_group(group: int, number: signals.Signals) -> None:

@@ -23,6 +23,8 @@ import numpy as np
 from ..records import FloatArray, Job, Measurement, Signal, as_array, as_number
 from .python import measurement_from
 
+LARGEST_ANSWER = 256_000_000
+"""Bytes of an answer beyond which nobody reads on."""
 _PARTS = {"metrics", "errors", "arrays"}
 ReadFile = Callable[[str], Any]
 

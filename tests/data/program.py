@@ -60,5 +60,22 @@ match mood:
         print(json.dumps({"objective": objective, "child": child.pid}))
     case "large":
         print(json.dumps({"objective": objective, "image": np.zeros((400, 400)).tolist()}))
+    case "floods":
+        for _ in range(512):
+            sys.stderr.write("x" * 65535 + "\n")
+        print("it is too hot", file=sys.stderr)
+        print(json.dumps({"objective": objective}))
+        sys.stdout.flush()
+        if len(sys.argv) > 3:
+            sys.exit(3)
+    case "raves":
+        while True:
+            sys.stdout.write("1" * 65536)
+    case "closes":  # says nothing more, works on, and then it fails
+        print(json.dumps({"objective": objective}), flush=True)
+        os.close(1)
+        os.close(2)
+        time.sleep(0.5)
+        os._exit(4)
     case "waits":
         time.sleep(300)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,37 @@ def test_others_that_a_program_leaves_behind_are_killed_and_its_result_counts(pr
     found = program("leaves").measure(WAVE)
     assert time.monotonic() - begun < 8
     assert gone(int(found.metrics["child"]))
+
+
+def test_a_flood_of_errors_is_read_and_not_kept(program, tmp_path):
+    evaluator, failing = program("floods"), program("floods", str(tmp_path / "log"), "fails")
+    tracemalloc.start()
+    try:
+        assert evaluator.measure(WAVE).metrics["objective"] < 0
+        with pytest.raises(RuntimeError, match=r"ended with exit code 3: .*it is too hot$"):
+            failing.measure(WAVE)
+        assert tracemalloc.get_traced_memory()[1] < 4e6  # of 34 MB
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_program_that_never_stops_answering_is_killed(program, monkeypatch):
+    monkeypatch.setattr("latentloop.loop.evaluators.command.LARGEST_ANSWER", 1_000_000)
+    with pytest.raises(UnknownOutcomeError, match="answered more than 1 MB and was killed"):
+        program("raves").measure(WAVE)
+
+
+def test_the_exit_code_counts_also_of_a_program_that_closed_its_output_before(program):
+    with pytest.raises(RuntimeError, match="ended with exit code 4"):
+        program("closes").measure(WAVE)
+
+
+def test_a_program_that_does_not_listen_to_all_of_a_large_trajectory_still_measures(tmp_path):
+    script = tmp_path / "deaf.py"
+    script.write_text("import sys\nsys.stdin.read(10)\nprint(1.5)\n")
+    evaluator = CommandEvaluator([sys.executable, str(script)])
+    assert evaluator.measure(np.linspace(0, 1, 200_000)).metrics == {"objective": 1.5}
+    evaluator.close()
 
 
 def test_when_the_timeout_of_the_evaluator_kills_the_worker_its_program_dies_too(tmp_path):
