@@ -11,6 +11,10 @@ A request is sent again only where nothing can have fired: the connection was re
 import http.client
 import json
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Timer
 from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +24,7 @@ import numpy as np
 from ..errors import EvaluatorError, UnknownOutcomeError
 from ..records import EvaluatorKind, FloatArray, Job, Measurement, Signal
 from .declaration import require_wanted
-from .exchange import measurement_from_text, request_document
+from .exchange import LARGEST_ANSWER, measurement_from_text, request_document
 
 _OK, _NO_CONTENT, _UNAVAILABLE = 200, 204, 503
 _FIRST_SERVER_ERROR = 500
@@ -36,7 +40,7 @@ class HttpEvaluator:
     Args:
         url: of the server, for example ``http://instrument:8000`` or ``https://lab/instrument``.
         kind: None for what the server says of itself.
-        timeout: seconds to wait for a connection, and for each part of an answer; a measurement takes at most this long.
+        timeout: seconds to wait for a connection, and then for the whole answer.
         retries: how often a request that cannot have fired is sent again.
         retry_seconds: pause before each of these.
         token_variable: name of an environment variable that holds a token, sent as ``Authorization: Bearer``; empty for none.
@@ -110,7 +114,7 @@ class HttpEvaluator:
             UnknownOutcomeError: the connection was lost after the request had been sent, or the server cannot say whether it fired.
             ConnectionError: the server could not be reached, or did not start.
             RuntimeError: the server says that the measurement failed.
-            ValueError: its answer is not JSON.
+            ValueError: its answer is not JSON, or far too large.
             TypeError: its answer is not a measurement.
         """
         document = request_document(job, self._signal)
@@ -180,11 +184,46 @@ class HttpEvaluator:
                 headers["Idempotency-Key"] = key
             if self.token_variable:
                 headers["Authorization"] = f"Bearer {os.environ.get(self.token_variable, '')}"
-            connection.request(method, f"{self._path}{path}", body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
+            with _limited(connection.sock, self.timeout):
+                connection.request(method, f"{self._path}{path}", body, headers)
+                answer = connection.getresponse()
+                read = answer.read(LARGEST_ANSWER + 1)
+                if len(read) <= LARGEST_ANSWER and not answer.isclosed():
+                    read += answer.read()  # finds out whether that was all
         finally:
             connection.close()
+        if len(read) > LARGEST_ANSWER:
+            raise ValueError(f"{self.url} answered more than {LARGEST_ANSWER / 1e6:.0f} MB")
+        return answer.status, read.decode(errors="replace")
+
+
+@contextmanager
+def _limited(connection: socket.socket, seconds: float) -> Iterator[None]:
+    """Hang up after so many seconds: a socket's own timeout begins anew with every byte.
+
+    Raises:
+        TimeoutError: it came to that.
+    """
+    late: list[bool] = []
+
+    def hang_up() -> None:
+        late.append(True)
+        with suppress(OSError):  # the other side was faster
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        if late:
+            raise TimeoutError(f"no whole answer after {seconds:g} s") from error
+        raise
+    finally:
+        timer.cancel()
+    if late:  # what was read is a part
+        raise TimeoutError(f"no whole answer after {seconds:g} s")
 
 
 def _reason(text: str) -> str:

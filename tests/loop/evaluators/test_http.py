@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Bench:
         self.script = list(script)
         self.requests = []
         self.fired = []
+        self.is_closing = False
         bench = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -57,6 +59,11 @@ class Bench:
                     self.close_connection = True
                 elif step == "sleep":
                     time.sleep(3)
+                elif step == "cut":
+                    self.close_connection = True
+                    self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"objective": 1')
+                elif step.startswith("trickle"):
+                    bench.trickle(self, in_head="head" in step)
                 else:
                     values = np.array(document["trajectory"])
                     self.answer(200, {"objective": -float(np.mean((values - 0.3) ** 2)), "line": values[:5].tolist()})
@@ -76,7 +83,17 @@ class Bench:
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
         self.thread.start()
 
+    def trickle(self, handler, in_head):
+        """Never come to an end, and never fall silent."""
+        handler.close_connection = True
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + (b"X-Said: " if in_head else b"\r\n"))
+        with suppress(OSError):
+            while not self.is_closing:
+                handler.wfile.write(b"1")
+                time.sleep(0.02)
+
     def close(self):
+        self.is_closing = True
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
@@ -133,6 +150,30 @@ def test_a_physical_server_that_is_lost_after_the_request_is_not_asked_again(ben
     with pytest.raises(UnknownOutcomeError, match="nobody knows whether it fired"):
         client(server, timeout=0.5).measure(WAVE)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("step", ["trickle the head", "trickle"])
+def test_an_answer_that_never_ends_does_not_outlast_the_timeout(bench, step):
+    server = bench(step)
+    begun = time.monotonic()
+    with pytest.raises(UnknownOutcomeError, match=r"no whole answer after 0.5 s\): nobody knows whether it fired"):
+        client(server, timeout=0.5).measure(WAVE)
+    assert time.monotonic() - begun < 30
+    assert len(server.requests) == 1
+
+
+def test_an_answer_that_is_far_too_large_is_a_failure(bench, monkeypatch):
+    monkeypatch.setattr("latentloop.loop.evaluators.http.LARGEST_ANSWER", 1000)
+    server = bench((200, [0.5] * 1000), (200, 0.5))
+    with pytest.raises(ValueError, match="answered more than 0 MB"):
+        client(server).measure(WAVE)
+    assert client(server).measure(WAVE).metrics == {"objective": 0.5}
+
+
+def test_an_answer_that_is_cut_off_is_a_lost_connection(bench):
+    server = bench("cut")
+    with pytest.raises(UnknownOutcomeError, match="nobody knows whether it fired"):
+        client(server).measure(WAVE)
 
 
 def test_a_pure_server_that_is_lost_is_asked_again(bench):
