@@ -2,18 +2,25 @@
 
 Whoever holds the store's lock has a clerk: the controller of a running campaign, or the command line where nobody drives it. A command that
 cannot be obeyed (no such trial, not in that state any more, a trajectory outside the safety envelope) is journalled as ``ignored``, with
-why. The latent space is needed for edits alone, so it is asked for when one comes.
+why; an instrument's late result that is not believable as a note to its trial, which stays unknown. The latent space is needed for edits
+alone, so it is asked for when one comes.
 """
 
+import base64
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
+from .belief import doubt
 from .campaign import Campaign
-from .errors import ConfigError
-from .records import OPERATOR, TrialState
+from .config import ObjectiveConfig
+from .errors import ConfigError, ShapeMismatchError
+from .records import OPERATOR, FloatArray, Measurement, TrialState, as_array, require_free_name, require_storable
 from .store.campaign_store import CampaignStore
 from .store.history import History, jsonable
 from .store.inbox import Command
@@ -100,6 +107,9 @@ class Clerk:
         try:
             if not reason:
                 facts.update(self._effect(command))
+        except _DoubtError as error:
+            self._store.append("noted", {**facts, "reason": f"{command.reason}, and is not believed: {error}"})
+            return str(error)
         except ConfigError as error:
             reason = str(error)
         if reason:
@@ -118,6 +128,8 @@ class Clerk:
             case "propose":
                 return {key: value for key, value in (("z", command.z), ("trajectory", command.trajectory)) if value is not None}
             case "resolve":
+                if command.is_reading and command.outcome == "completed":
+                    self._keep_arrays(command)
                 metric = self._store.history.configuration["objective"]["metric"]
                 return {
                     "outcome": command.outcome,
@@ -143,6 +155,36 @@ class Clerk:
             "consistency": jsonable(candidate.consistency),
             "model_version": candidate.model_version,
         }
+
+    def _keep_arrays(self, command: Command) -> None:
+        """Judge an instrument's late result, and keep its arrays, before the event that makes it count."""
+        arrays = _arrays_of(command)
+        objective = ObjectiveConfig.model_validate(self._store.history.configuration["objective"])
+        reason = doubt(Measurement(command.metrics, command.errors, arrays), objective, "physical")
+        if reason:
+            raise _DoubtError(reason)
+        assert command.trial is not None
+        try:
+            self._store.write_payload(command.trial, arrays)
+        except ShapeMismatchError as error:
+            raise _DoubtError(str(error)) from error
+
+
+class _DoubtError(Exception):
+    """A reading that came late is not believable."""
+
+
+def _arrays_of(command: Command) -> dict[str, FloatArray]:
+    """Return the arrays of a command; raises ConfigError for what is none."""
+    try:
+        read = {
+            name: np.load(io.BytesIO(base64.b64decode(text, validate=True)), allow_pickle=False) for name, text in command.arrays.items()
+        }
+        for name in read:
+            require_free_name(name)
+        return {name: as_array(values, f"array {name!r}") for name, values in read.items()}
+    except (OSError, EOFError, ValueError, TypeError) as error:
+        raise ConfigError(f"an array of a late result cannot be read: {error}") from error
 
 
 def objection(history: History, command: Command) -> str:
@@ -176,4 +218,9 @@ def _objection_to_resolution(history: History, command: Command, number: int) ->
     metric = history.configuration["objective"]["metric"]
     if command.outcome == "completed" and metric not in command.metrics:
         return f"a completed trial needs the reading of {metric!r}: --metric {metric}=1.23"
+    try:
+        for name in command.metrics:
+            require_storable(name)
+    except ValueError as error:
+        return str(error)
     return "" if command.outcome else "say what became of it: completed, failed or repeat"

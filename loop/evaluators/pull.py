@@ -9,10 +9,12 @@ its result. A trial that was started and from which nothing has been heard for `
 after all, the campaign takes it up as an operator's `resolve`.
 """
 
+import base64
 import math
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, sleep, time
@@ -24,7 +26,7 @@ from ..errors import ConfigError, EvaluatorError, UnknownOutcomeError
 from ..pull.queue import OFFER_SECONDS, PullQueue, PullRefusedError, Sight
 from ..pull.server import PullServer, address, is_served, token_from
 from ..records import EvaluatorKind, FloatArray, Job, Measurement, Signal
-from .exchange import measurement_from_document, request_document
+from .exchange import measurement_from_document, npy_bytes, request_document
 
 _POLL_SECONDS = 0.05
 _KEEP_SECONDS = OFFER_SECONDS / 5.0
@@ -273,13 +275,15 @@ class PullEvaluator:
                     queue.take(document)
 
     def _resolve(self, trial: int, instrument: str, posted: dict[str, Any]) -> None:
-        """Leave a late result in the campaign's inbox, as an operator would."""
+        """Leave a late result in the campaign's inbox, to be judged and taken up there."""
         from ..store.campaign_store import CampaignStore
-        from ..store.inbox import Command
+        from ..store.inbox import LARGEST_BYTES, Command, Resolution, command_bytes
 
         reason = "its result arrived late"
+        outcome: Resolution = "failed"
         metrics: dict[str, float] = {}
         errors: dict[str, float] = {}
+        arrays: dict[str, str] = {}
         if posted.get("failure") is not None:
             if posted.get("is_unknown"):
                 return  # it is unknown already
@@ -287,20 +291,27 @@ class PullEvaluator:
         else:
             try:
                 measured = measurement_from_document(_measured(posted), f"instrument {instrument!r}")
-                metrics = {name: value for name, value in measured.metrics.items() if math.isfinite(value)}
-                errors = {name: value for name, value in measured.errors.items() if math.isfinite(value)}
             except (TypeError, ValueError) as error:
                 reason = f"{reason}: {error}"
+            else:
+                outcome = "completed"
+                metrics = {name: value for name, value in measured.metrics.items() if math.isfinite(value)}
+                errors = {name: value for name, value in measured.errors.items() if math.isfinite(value)}
+                arrays = {name: base64.b64encode(npy_bytes(values)).decode() for name, values in measured.arrays.items()}
         command = Command(
             "resolve",
             who=instrument,
             trial=trial,
             reason=reason,
-            outcome="completed" if metrics else "failed",
+            outcome=outcome,
             metrics=metrics,
             errors=errors,
+            is_reading=True,
+            arrays=arrays,
             time=time(),
         )
+        if len(command_bytes(command)) > LARGEST_BYTES:
+            command = replace(command, arrays={}, reason=f"{reason}; its arrays are too large for the inbox, and stay in {QUEUE_FOLDER}")
         CampaignStore.open(self._campaign).inbox.drop(command)
 
 

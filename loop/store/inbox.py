@@ -22,7 +22,7 @@ Resolution = Literal["", "completed", "failed", "repeat"]
 ACTIONS: tuple[str, ...] = get_args(Action)
 RESOLUTIONS: tuple[str, ...] = tuple(filter(None, get_args(Resolution)))
 _FOLDER = "journal/inbox"
-_LARGEST_BYTES = 16_000_000
+LARGEST_BYTES = 16_000_000
 """A command that is longer is not read: even a trajectory of many channels has less."""
 
 
@@ -48,6 +48,10 @@ class Command:
     """Of `edit` and `propose`: the trajectory instead, as nested lists of shape (T,) or (T, channels)."""
     time: float = 0.0
     """When it was said, POSIX time in seconds."""
+    is_reading: bool = False
+    """Of `resolve`: an instrument says so, whose result came late, and no person: it is judged like every reading."""
+    arrays: Mapping[str, str] = field(default_factory=dict)
+    """Of `resolve`: its arrays, each a .npy file in base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +122,14 @@ class Inbox:
 
 def command_bytes(command: Command) -> bytes:
     """Return a command as it lies in an inbox."""
-    return json.dumps({key: value for key, value in asdict(command).items() if value not in (None, "", {})}, allow_nan=False).encode()
+    said = {key: value for key, value in asdict(command).items() if value is not False and value not in (None, "", {})}
+    return json.dumps(said, allow_nan=False).encode()
 
 
 def command_from_bytes(raw: bytes) -> Command | None:
     """Return the command that lies in an inbox, or None for what is no command."""
     try:
-        if len(raw) > _LARGEST_BYTES:
+        if len(raw) > LARGEST_BYTES:
             return None
         command = Command(**json.loads(raw))
     except (ValueError, TypeError, RecursionError):
@@ -142,6 +147,9 @@ def _is_sound(command: Command) -> bool:
         and isinstance(command.reason, str)
         and command.outcome in ("", *RESOLUTIONS)
         and all(isinstance(each, dict) and all(_is_number(value) for value in each.values()) for each in numbers)
+        and isinstance(command.is_reading, bool)
+        and isinstance(command.arrays, dict)
+        and all(isinstance(value, str) for value in command.arrays.values())
         and (command.z is None or (isinstance(command.z, list) and all(_is_number(value) for value in command.z)))
         and (command.trajectory is None or isinstance(command.trajectory, list))
         and _is_number(command.time)

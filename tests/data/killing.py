@@ -4,7 +4,7 @@ Run as a program, it forks every session from a warm process, so that a session 
 
     python killing.py FOLDER --kills 20 --seed 0 [--ray]
 
-prints one JSON line a campaign, and one at the end with the sum. What must hold, whatever was killed when:
+says what each campaign went through on standard error, and prints the sum as one JSON line. What must hold, whatever was killed when:
 
 - a trial that was completed stays, with the same reading, committed at the same time; none is there twice;
 - no experiment of a physical evaluator is fired twice (by its key, in the instrument's own file), and each completed one was fired;
@@ -40,12 +40,13 @@ from latentloop.loop.run import open_campaign, run_campaign
 from latentloop.loop.store import faults
 from latentloop.loop.store.campaign_store import CampaignStore
 
-TRIALS = 7
 IN_WORKERS = ("worker.firing", "worker.fired")
 ONCE = ("store.built", "store.named", "model.written", "model.counted")
 """Points that only the first session reaches."""
-_PATIENCE = 180.0
+_PATIENCE = 240.0
 _STARTS = 3
+_AMID_SECONDS = 0.12
+"""Between the shot that is waited for and the kill: some die in the midst of a measurement, some between two."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Scene:
     workers: int = 1
     timeout: float | None = None
     seconds: float = 0.0
+    trials: int = 7
 
     @property
     def is_exact(self):
@@ -74,11 +76,11 @@ class Scene:
                 "evaluator": {
                     "name": "python",
                     "timeout": self.timeout,
-                    "retries": 5,
+                    "retries": 50,
                     "parameters": {"target": f"shots:{name}", "arguments": {"log": str(log), "seconds": self.seconds}},
                 },
                 "optimizer": {"acquisition": "log_ei", "n_initial": 3},
-                "budget": {"trials": TRIALS},
+                "budget": {"trials": self.trials},
                 "executor": {"name": self.executor, "batch": self.batch, "workers": self.workers},
             }
         )
@@ -93,8 +95,8 @@ SCENES = (
     Scene("physical-child", kind="physical", timeout=20.0, seconds=0.01),
 )
 RAY_SCENES = (
-    Scene("ray-pure", executor="ray", seconds=0.05),
-    Scene("ray-physical", kind="physical", executor="ray", workers=2, seconds=0.05),
+    Scene("ray-pure", executor="ray", seconds=0.05, trials=16),
+    Scene("ray-physical", kind="physical", executor="ray", workers=2, seconds=0.05, trials=24),
 )
 
 
@@ -146,27 +148,37 @@ def session(scene, store, log, plan):
         os._exit(code)
 
 
-def await_end(process, scene, log, seconds=None, chooser=None):
-    """Wait for a session; after some seconds kill what the chooser says. Return the exit code (negative for a signal) and the victim."""
-    victim = None
+def await_end(process, scene, log, strikes=()):
+    """Wait for a session, and kill what the strikes say, in turn; return the exit code (negative for a signal) and who was killed."""
+    killed, left = [], list(strikes)
+    n_shots, due = n_bytes(log), None
+    if left and not left[0].is_amid:
+        due = time.monotonic() + left[0].seconds
     end = time.monotonic() + _PATIENCE
-    deadline = None if seconds is None else time.monotonic() + seconds
     while True:
         found, status = os.waitpid(process, os.WNOHANG)
         if found:
-            return os.waitstatus_to_exitcode(status), victim
+            return os.waitstatus_to_exitcode(status), killed
         now = time.monotonic()
-        if deadline is not None and now > deadline:
-            victim = chooser(process, log)
+        if left and due is None and n_bytes(log) > n_shots:
+            due = now + left[0].seconds
+        if due is not None and now > due:
+            victim = left[0].choose(process, log)
             if victim is not None:  # else it is not there yet
-                deadline = None
                 with suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
+                killed.append(left.pop(0).name)
+                n_shots, due = n_bytes(log), None
         if now > end:
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
-            raise AssertionError(f"{scene.name}: a session did not end within {_PATIENCE:g} s")
+            raise AssertionError(f"{scene.name}: a session did not end within {_PATIENCE:g} s (killed: {killed})")
         time.sleep(0.001)
+
+
+def n_bytes(log):
+    """Return how much the instrument has written down."""
+    return log.stat().st_size if log.exists() else 0
 
 
 def descendant(process, word):
@@ -210,20 +222,20 @@ def perish(scene, folder, plans, alone, tally, generator, cheat=False):
     folder.mkdir(parents=True)
     known, n_kills = {}, 0
     for plan in [*plans, ""]:
-        seconds, chooser, point = None, VICTIMS.get(plan), plan
-        if chooser is not None:
-            seconds, point = generator.uniform(*_span(scene)), ""
+        strikes = strikes_of(plan, scene, generator)
+        point = "" if strikes else plan
         before = n_vanished(store)
         for _ in range(_STARTS):
-            code, victim = await_end(session(scene, store, log, point), scene, log, seconds, chooser)
+            code, killed = await_end(session(scene, store, log, point), scene, log, strikes)
             tally.sessions += 1
             if code != 2 or "cannot start Ray here" not in (folder / "output").read_text().splitlines()[-1]:
                 break  # a machine with much else to do lets Ray's own patience run out
-        if code == -signal.SIGKILL or victim is not None or (plan.startswith(IN_WORKERS) and n_vanished(store) > before):
-            n_kills += 1
-            tally.by_point[plan.partition(":")[0]] += 1
+        if point and (code == -signal.SIGKILL or (plan.startswith(IN_WORKERS) and n_vanished(store) > before)):
+            killed = [plan.partition(":")[0]]
+        n_kills += len(killed)
+        tally.by_point.update(killed)
         last = (folder / "output").read_text().splitlines()[-1:] if code == 2 else []
-        if any(word in line for line in last for word in ("while it prepared", "cannot be prepared")) and (victim is not None or point):
+        if any(word in line for line in last for word in PREPARING) and (killed or point):
             code = 0  # its worker died before it could measure anything: the session says so and ends, and the next goes on
         if code not in (0, -signal.SIGKILL):
             tally.complain(scene, f"a session after {plan!r} ended with {code}: {(folder / 'output').read_text()[-600:]}")
@@ -238,6 +250,10 @@ def perish(scene, folder, plans, alone, tally, generator, cheat=False):
     if cheat:
         log.write_text(log.read_text() * 2)
     judge(scene, store, log, alone, tally, plans)
+
+
+PREPARING = ("while it prepared", "cannot be prepared", "while its workers started")
+"""What a session says that ends because a worker, or the cluster, died before it could measure."""
 
 
 def _itself(process, log):
@@ -256,7 +272,31 @@ def _raylet(process, log):
     return descendant(process, "raylet/raylet")
 
 
-VICTIMS = {"random": _itself, "worker": _worker, "raylet": _raylet}
+VICTIMS = {"random": _itself, "worker": _worker, "raylet": _raylet, "driver": _itself}
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One process to be killed, and when: so many seconds after the session's start, or `amid` shots, after the next one that is fired."""
+
+    name: str
+    seconds: float
+    is_amid: bool
+
+    @property
+    def choose(self):
+        return VICTIMS[self.name]
+
+
+def strikes_of(plan, scene, generator):
+    """Return a plan's strikes, none for a fault point: ``worker+raylet+driver`` are three in turn, ``worker`` is a random moment."""
+    names = plan.split("+")
+    if any(name not in VICTIMS for name in names):
+        return []
+    strikes = [Strike(name, generator.uniform(0, _AMID_SECONDS), is_amid=True) for name in names]
+    if len(names) == 1 or generator.random() < 0.1:  # perhaps before there is a shot
+        strikes[0] = Strike(names[0], generator.uniform(*_span(scene)), is_amid=False)
+    return strikes
 
 
 def _span(scene):
@@ -275,7 +315,7 @@ def judge(scene, store, log, alone, tally, plans):
     opened = CampaignStore.open(store)
     history, fired = opened.history, Counter(line.split()[0] for line in log.read_text().splitlines())
     completed = [trial for trial in history.trials if trial.state.word == "completed"]
-    if len(history.trials) != TRIALS or history.last_session != "finished":
+    if len(history.trials) != scene.trials or history.last_session != "finished":
         tally.complain(scene, f"{len(history.trials)} trials, {history.last_session}: {history.reason} (after {plans})")
     told = Counter(history.told)
     tally.duplicated += sum(count - 1 for count in told.values())
@@ -288,9 +328,9 @@ def judge(scene, store, log, alone, tally, plans):
                 tally.complain(
                     scene, f"trial {trial.number} is completed and was fired {fired[f'{history.identity}-{trial.number}']} times"
                 )
-        if len(completed) + history.counts().get("unknown", 0) + history.counts().get("failed", 0) != TRIALS:
+        if len(completed) + history.counts().get("unknown", 0) + history.counts().get("failed", 0) != scene.trials:
             tally.complain(scene, f"what is this: {history.counts()}")
-    elif len(completed) != TRIALS:
+    elif len(completed) != scene.trials:
         tally.complain(scene, f"pure, and {history.counts()} after {plans}")
     if scene.is_exact and facts(history) != alone:
         tally.different += 1
@@ -300,7 +340,7 @@ def judge(scene, store, log, alone, tally, plans):
         tally.different += 1
         tally.complain(scene, f"replay {again.sentence} after {plans}")
     arrays = zarr.open_group(store, mode="r")["trials"]
-    if arrays["state"][:TRIALS].tolist() != [int(trial.state) for trial in history.trials]:
+    if arrays["state"][: scene.trials].tolist() != [int(trial.state) for trial in history.trials]:
         tally.complain(scene, "the live arrays say something else than the journal")
     for trial in completed:
         if arrays["objective"][trial.number] != trial.objective or not np.array_equal(arrays["trajectory"][trial.number], trial.z):
@@ -317,8 +357,9 @@ def plans_for(scene, generator, wanted):
         size = generator.randint(2, 4)
         plans = [generator.choice(ONCE)] if generator.random() < 0.3 else []
         while len(plans) < size:
-            if scene.executor == "ray" and generator.random() < 0.6:
-                plans.append(generator.choice(["random", "worker", "worker", "raylet"]))
+            if scene.executor == "ray" and generator.random() < 0.6:  # starting Ray takes seconds: several die in one session
+                several = generator.choices(["worker", "worker", "worker", "raylet"], k=generator.randint(1, 4))
+                plans.append("random" if generator.random() < 0.15 else "+".join([*several, "driver"]))
             elif scene.timeout and generator.random() < 0.3:
                 plans.append("worker")
             elif queue:
@@ -356,8 +397,12 @@ def main():
     turn = 0
     while tally.kills < asked.kills and len(tally.complaints) < 5:
         scene = scenes[turn % len(scenes)]
-        perish(scene, asked.folder / f"{scene.name}-{turn}", next(makers[scene]), alone[scene], tally, generator, asked.cheat)
+        plans = next(makers[scene])
+        perish(scene, asked.folder / f"{scene.name}-{turn}", plans, alone[scene], tally, generator, asked.cheat)
         turn += 1
+        print(
+            f"{tally.kills} kills, {time.monotonic() - start:.0f} s, {scene.name}: {plans}; complaints {tally.complaints}", file=sys.stderr
+        )
     print(
         json.dumps(
             {

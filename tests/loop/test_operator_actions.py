@@ -50,6 +50,8 @@ def test_an_unknown_trial_is_completed_with_the_reading_that_the_operator_found(
         act(path, Command("resolve", trial=1, outcome="completed"))
     with pytest.raises(StoreError, match="trial 0 is completed, not unknown"):
         act(path, Command("resolve", trial=0, outcome="failed"))
+    with pytest.raises(StoreError, match=r"\.\./charge"):
+        act(path, Command("resolve", trial=1, outcome="completed", metrics={"objective": 9.8, "../charge": 1.0}))
     (answer,) = act(path, Command("resolve", "Ada", 1, "read off the oscilloscope", "completed", {"objective": 9.8}))
     assert (answer.is_obeyed, answer.sentence) == (True, "trial 1: resolved as completed")
     history = CampaignStore.open(path).history

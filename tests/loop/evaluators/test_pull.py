@@ -27,6 +27,7 @@ from latentloop.loop.pull.queue import PullQueue, PullRefusedError
 from latentloop.loop.records import Job, Signal, TrialState
 from latentloop.loop.run import open_campaign, run_campaign
 from latentloop.loop.store.campaign_store import CampaignStore
+from latentloop.loop.verification import verify
 
 WAVE = np.array([0.0, 0.5, 1.0, 0.0])
 SIGNAL = Signal(np.arange(4.0), "V", "ms", ("E",))
@@ -474,7 +475,8 @@ def test_a_late_result_completes_an_unknown_trial(campaign, bench, tmp_path, mon
     queue.start(first.token)
     claimed(queue)  # the first is unknown by now
     assert CampaignStore.open(store).history.trials[0].state is TrialState.UNKNOWN
-    queue.finish(first.token, {"metrics": {"objective": 7.5}})
+    image = [[0.5, 1.5], [2.5, 3.5]]
+    queue.finish(first.token, {"metrics": {"objective": 7.5}, "errors": {"objective": 0.25}, "arrays": {"image": image}})
     until(lambda: CampaignStore.open(store).history.trials[0].state is TrialState.COMPLETED)
     second = claimed(queue)  # that claim has expired meanwhile
     queue.start(second.token)
@@ -482,7 +484,53 @@ def test_a_late_result_completes_an_unknown_trial(campaign, bench, tmp_path, mon
     thread.join(30)
     assert ended[0].counts() == {"completed": 2}
     trial = ended[0].trials[0]
-    assert (trial.objective, trial.who) == (7.5, "bench")
+    assert (trial.objective, trial.objective_error, trial.who) == (7.5, 0.25, "bench")
+    opened = CampaignStore.open(store)
+    np.testing.assert_array_equal(opened.payload(0, "image"), image)
+    assert verify(store).is_good
+
+
+@pytest.mark.parametrize(
+    ("posted", "said"),
+    [
+        ({"metrics": {"objective": 1e300}}, "is 1e+300, outside the plausible range"),
+        ({"metrics": {"objective": 7.5}, "arrays": {"image": [0.0, float("nan")]}}, "array 'image' holds values that are not finite"),
+        pytest.param({"metrics": {"objective": 7.5}, "arrays": {"state": [0.0]}}, "would replace the store's own", marks=pytest.mark.slow),
+        pytest.param(
+            {"metrics": {"objective": None, "other": 1.0}}, "a completed trial needs the reading of 'objective'", marks=pytest.mark.slow
+        ),
+        pytest.param({"metrics": {"objective": 7.5, "../other": 1.0}}, "'../other'", marks=pytest.mark.slow),
+    ],
+)
+def test_a_late_result_that_is_not_believable_is_not_learned_from_and_the_trial_stays_unknown(
+    campaign, bench, tmp_path, monkeypatch, posted, said
+):
+    monkeypatch.setattr(pull_module, "OFFER_SECONDS", 0.2)
+    store = tmp_path / "film"
+    queue = PullQueue(store / "journal" / "pull")
+    settings = campaign(pulling(bench, expires_seconds=0.5), budget={"trials": 2, "failures_in_a_row": None})
+    settings["objective"] = {"plausible": [-100, 100]}
+    thread = threading.Thread(target=run_campaign, args=(config_from_mapping(settings), store))
+    thread.start()
+    first = claimed(queue)
+    queue.start(first.token)
+    until(lambda: CampaignStore.open(store).history.counts().get("unknown") == 1)
+    queue.finish(first.token, posted)
+
+    def answered():
+        return [event for event in CampaignStore.open(store).journal.read() if event.kind in ("noted", "ignored")]
+
+    until(answered)
+    (event,) = answered()
+    assert said in event.data["reason"]
+    second = claimed(queue)
+    queue.start(second.token)
+    queue.finish(second.token, {"metrics": {"objective": 1.0}})
+    thread.join(30)
+    history = CampaignStore.open(store).history
+    assert history.counts() == {"completed": 1, "unknown": 1}
+    assert (history.told, history.waiting()["unknown"]) == ([1], [0])
+    assert verify(store).is_good
 
 
 def test_a_late_result_that_comes_while_nobody_drives_is_taken_up_on_resume(campaign, bench, tmp_path, monkeypatch):

@@ -22,6 +22,8 @@ COMMANDS = st.builds(
     st.none() | st.lists(FINITE, min_size=1, max_size=4),
     st.none() | st.lists(st.lists(FINITE, min_size=2, max_size=2), min_size=1, max_size=5),
     FINITE,
+    st.booleans(),
+    st.dictionaries(st.text(min_size=1, max_size=5), st.text(max_size=5), max_size=2),
 )
 
 
@@ -53,6 +55,9 @@ def test_what_is_no_command_is_none(raw):
         {"action": "propose", "z": [None]},
         {"action": "note", "reason": 3},
         {"action": "note", "unknown": 3},
+        {"action": "resolve", "is_reading": "yes"},
+        {"action": "resolve", "arrays": {"image": [1.0]}},
+        {"action": "resolve", "arrays": ["image"]},
         {"action": ["veto"]},
     ],
 )
