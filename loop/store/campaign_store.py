@@ -48,7 +48,8 @@ class CampaignStore(StoreReader):
         self.inbox = Inbox(objects)
         self._projection: Projection | None = None
         self._written: dict[int, dict[str, str]] = {}
-        self._meant: dict[int, FloatArray] = {}
+        self._meant: dict[int, dict[str, FloatArray]] = {}
+        self._taken_over: set[int] = set()
         self._is_lost = False
 
     @staticmethod
@@ -159,6 +160,7 @@ class CampaignStore(StoreReader):
             StoreLockedError: another driver was faster.
         """
         epoch = self._history.epoch + 1
+        self._taken_over = {trial.number for trial in self._history.trials if trial.state is TrialState.ARMED}
         self.objects.digests = self._known_digests()
         self.append("started", {"epoch": epoch, **facts})  # of two drivers one loses the race for this event, and has announced nothing
         reach("epoch.started")
@@ -210,15 +212,15 @@ class CampaignStore(StoreReader):
                 self._heal(self._projection, [trial])
 
     def _heal(self, projection: "Projection", trials: Iterable[int]) -> None:
-        """Write those trajectories of this session anew that a driver has overwritten that slept between asking the fence and writing."""
+        """Write those arrays of this session anew that a driver has overwritten that slept between asking the fence and writing."""
         for trial in trials:
-            meant, expected = self._meant.get(trial), self.evidence.payloads.get(trial, {}).get("trajectory")
-            if meant is None or array_digest(meant) != expected:
-                continue
-            try:
-                self.trajectory(self._history.trials[trial])
-            except StoreError:
-                projection.write_payload(trial, "trajectory", meant)
+            for name, meant in self._meant.get(trial, {}).items():
+                if array_digest(meant) != self.evidence.payloads.get(trial, {}).get(name):
+                    continue  # it is not what counts
+                try:
+                    self.field(self._history.trials[trial], name)
+                except StoreError:
+                    projection.write_payload(trial, name, meant)
 
     def require_arrays(self, n_trials: int, n_latent: int, like: TrajectorySet) -> None:
         """Make the live arrays anew when the trained model has other dimensions than were announced, and mend damaged metadata."""
@@ -266,8 +268,9 @@ class CampaignStore(StoreReader):
             exact = np.asarray(values, dtype=np.float64)
             self._projection.write_payload(trial, name, exact)
             self._written.setdefault(trial, {})[name] = array_digest(exact)
-            if name == "trajectory" and self.evidence.is_contested:
-                self._meant[trial] = exact.copy()
+            # A sleeper may have had any trial's trajectory in its hands, and measurements of the trials that it had armed.
+            if self.evidence.is_contested and (name == "trajectory" or trial in self._taken_over):
+                self._meant.setdefault(trial, {})[name] = exact.copy()
 
     def write_model(self, version: int, data: bytes, encoded: FloatArray, curve: FloatArray | None, facts: Mapping[str, Any]) -> None:
         """Write a version of the latent model, then the event that makes it count."""

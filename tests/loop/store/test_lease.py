@@ -159,30 +159,58 @@ def test_a_driver_that_was_taken_over_replaces_nothing_and_removes_nothing(confi
     assert before == {path: path.read_bytes() for path in (tmp_path / "x" / "trials").rglob("*") if path.is_file()}
 
 
-def test_the_owner_heals_a_trajectory_that_a_sleeper_wrote_over_in_the_instant_after_it_asked(config, tmp_path):
+@pytest.mark.parametrize("moment", ["before it is published", "after it is published"])
+def test_the_owner_heals_what_a_sleeper_wrote_over_in_the_instant_after_it_asked(config, tmp_path, moment):
+    import numpy as np
     import zarr
     from latentloop import run_campaign
     from latentloop.loop.store.campaign_store import CampaignStore
     from latentloop.loop.verification import verify
 
     killed = run_campaign(config(), tmp_path / "x")
+    old = killed.trials[5]
+    facts = {
+        "z": old.z.tolist(),
+        "acquisition": "random",
+        "acquisition_value": 0.0,
+        "distance": 0.0,
+        "consistency": 0.0,
+        "model_version": 0,
+    }
+    result = {"objective": 1.0, "objective_error": None, "metrics": {"objective": 1.0}, "reason": "", "seconds": 0.0, "worker": "local"}
     store = CampaignStore.open(tmp_path / "x")
     store.drive()
-    store.begin({"budget": 7, "executor": "local", "workers": 1}, 30)
-    store.lease.end()
-    store.release()  # a session without an end
-    store.drive()
-    store.begin({"budget": 7, "executor": "local", "workers": 1}, 30)
-    store.project(7)
-    old = killed.trials[5]
+    store.begin({"budget": 8, "executor": "local", "workers": 1}, 30)
+    store.project(8)
     trajectory = store.trajectory(old) * 0.5
     store.write_payload(6, {"trajectory": trajectory})
-    facts = {"acquisition_value": 0.0, "distance": 0.0, "consistency": 0.0, "model_version": 0}
-    store.append("armed", {"trial": 6, "z": old.z.tolist(), "acquisition": "random", **facts})
-    store.publish(6)
-    arrays = zarr.open_group(tmp_path / "x", mode="r+")["trials"]
-    arrays["trajectory"][6] = trajectory * 0
-    arrays["objective"][:] = 0.0
+    store.append("armed", {"trial": 6, **facts})
+    store.lease.end()
+    store.release()  # a session without an end: its driver sleeps
+    store.drive()
+    store.begin({"budget": 8, "executor": "local", "workers": 1}, 30)
+    store.project(8)
+    image = np.arange(6.0).reshape(2, 3)
+    store.write_payload(6, {"image": image})
+    store.append("completed", {"trial": 6, **result})
+    store.write_payload(7, {"trajectory": trajectory})
+    store.append("armed", {"trial": 7, **facts})
+
+    def wake():
+        arrays = zarr.open_group(tmp_path / "x", mode="r+")["trials"]
+        arrays["image"][6] = image + 1.0  # its own measurement of the trial that it had armed
+        arrays["trajectory"][7] = trajectory * 0  # and what it would have had measured next
+        arrays["objective"][:] = 0.0
+
+    if moment.startswith("before"):
+        wake()
+    for number in (6, 7):
+        store.publish(number)
+    store.append("completed", {"trial": 7, **result})
+    store.publish(7)
+    if moment.startswith("after"):
+        wake()
     store.end("finished", "")
     store.release()
     assert verify(tmp_path / "x").damages == ()
+    np.testing.assert_array_equal(store.field(store.history.trials[6], "image"), image)
