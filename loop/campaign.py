@@ -128,6 +128,7 @@ class Campaign:
             self.optimizer.n_asked = first
         points = self.optimizer.ask(q)
         origins, values = self.optimizer.last_origins, self.optimizer.last_values
+        expected, variances = self.optimizer.last_predictions
         trajectories = self.space.decode(points)
         distances, consistencies = self.space.distance(points), self.space.consistency(points)
         return [
@@ -136,6 +137,8 @@ class Campaign:
                 trajectory=np.asarray(trajectories[index], dtype=np.float64),
                 acquisition=origins[index],
                 acquisition_value=float(values[index]),
+                predicted_objective=float(expected[index]),
+                predicted_error=math.sqrt(variances[index]),
                 distance=float(distances[index]),
                 consistency=float(consistencies[index]),
                 model_version=self.model_version,
@@ -260,11 +263,17 @@ class Campaign:
         code = np.asarray(self.space.model.encode(trajectory[None]), dtype=np.float64)
         z = np.clip(code[0], self.box[:, 0], self.box[:, 1])
         self.optimizer.move_pending(candidate.z, z)
+        expected = error = math.nan
+        if not math.isnan(candidate.predicted_objective):
+            mean, variance = self.optimizer.posterior(z[None])
+            expected, error = float(mean[0]), math.sqrt(variance[0])
         return replace(
             candidate,
             z=z,
             trajectory=trajectory,
             acquisition_value=math.nan,  # that of the point asked for
+            predicted_objective=expected,
+            predicted_error=error,
             distance=float(self.space.distance(z[None])[0]),
             consistency=float(self.space.consistency(z[None])[0]),
             is_projected=True,

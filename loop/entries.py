@@ -13,6 +13,8 @@ def of_candidate(candidate: Candidate) -> dict[str, Any]:
         "z": candidate.z.tolist(),
         "acquisition": candidate.acquisition,
         "acquisition_value": jsonable(candidate.acquisition_value),
+        "predicted_objective": jsonable(candidate.predicted_objective),
+        "predicted_error": jsonable(candidate.predicted_error),
         "distance": jsonable(candidate.distance),
         "consistency": jsonable(candidate.consistency),
         "model_version": candidate.model_version,

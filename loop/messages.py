@@ -135,6 +135,8 @@ class TrialMessage(Message):
     metrics: dict[str, Number] = {}
     acquisition: str = ""
     acquisition_value: Number = None
+    predicted_objective: Number = None
+    predicted_error: Number = None
     distance: Number = None
     consistency: Number = None
     model_version: int = 0
@@ -207,6 +209,12 @@ class Me(Message):
     role: Role
     campaigns: list[str] | None
     authentication: bool
+
+
+class LoggedIn(Message):
+    """Who is logged in; null for nobody."""
+
+    me: Me | None
 
 
 class Version(Message):

@@ -93,6 +93,7 @@ class Optimizer:
         self.n_asked = 0
         self.last_origins: list[str] = []
         self.last_values = np.empty(0)
+        self.last_predictions = np.empty((2, 0))
         self._fitted: tuple[int, Any] | None = None
         if self.noise is not None and not (math.isfinite(self.noise) and self.noise >= 0):
             raise ValueError(f"noise must be a variance of at least 0, not {noise!r}")
@@ -124,7 +125,8 @@ class Optimizer:
         """Return the next q points, shape (q, d) float64; they stay pending until told or discarded.
 
         `last_origins` (``initial`` or the acquisition function's name) and `last_values` (its values, NaN where it has none) say afterwards
-        where each of them came from.
+        where each of them came from, `last_predictions` (means and variances of shape (2, q), NaN where no surrogate was asked) what the
+        surrogate expects there.
 
         Raises:
             CandidatesExhausted: fewer than q fixed candidates are left.
@@ -136,6 +138,7 @@ class Optimizer:
         n_left_of_design = max(0, self.n_initial - len(self._known.x) - len(self._known.pending))
         n_design = q if not len(self._known.x) else min(q, n_left_of_design)
         points, values = np.empty((0, self.n_dimensions)), np.empty(0)
+        predictions = np.full((2, q), math.nan)
         if n_design:
             points, values = self._design(n_design), np.full(n_design, math.nan)
             self._known.wait_for(points)
@@ -144,9 +147,12 @@ class Optimizer:
             points = np.concatenate([points, proposed.points])
             values = np.concatenate([values, proposed.values])
             self._known.wait_for(proposed.points)
+            if self._acquisition.needs_surrogate:
+                predictions[:, n_design:] = self.posterior(proposed.points)
         self.n_asked += q
         self.last_origins = ["initial"] * n_design + [self._acquisition_choice["name"]] * (q - n_design)
         self.last_values = values
+        self.last_predictions = predictions
         return points
 
     def tell(self, X: npt.ArrayLike, y: npt.ArrayLike, y_var: npt.ArrayLike | None = None) -> None:

@@ -95,6 +95,10 @@ class Candidate:
     """Name of what proposed it: an acquisition function, or ``initial``."""
     acquisition_value: float = math.nan
     """Value of the acquisition function at z; NaN where it has none."""
+    predicted_objective: float = math.nan
+    """What the surrogate that it was proposed with expects of the objective at z; NaN where none was asked."""
+    predicted_error: float = math.nan
+    """Standard deviation of that belief, without the noise of a measurement."""
     distance: float = math.nan
     """How far z lies from the encoded training data, in units of their typical spacing."""
     consistency: float = math.nan
@@ -177,6 +181,10 @@ class Trial:
     model_version: int
     armed_at: float
     """POSIX time in seconds."""
+    predicted_objective: float = math.nan
+    """What the surrogate expected at z before; NaN where none was asked, and for trials of stores of earlier releases."""
+    predicted_error: float = math.nan
+    """Standard deviation of that belief, without the noise of a measurement."""
     objective: float = math.nan
     objective_error: float = math.nan
     """Standard error of the objective; NaN where the evaluator gives none."""
@@ -277,7 +285,7 @@ class TrajectorySet:
 _LONGEST_NAME = 100
 TRIAL_ARRAYS = frozenset(
     {"state", "model_version", "acquisition", "worker", "objective", "objective_error", "acquisition_value", "distance", "consistency"}
-    | {"armed_at", "finished_at", "seconds", "z", "trajectory", "time"}
+    | {"armed_at", "finished_at", "seconds", "z", "trajectory", "time", "predicted_objective", "predicted_error"}
 )
 """Names of the arrays that every store keeps of its trials."""
 

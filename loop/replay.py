@@ -8,7 +8,7 @@ proposals are compared to a tolerance.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -178,8 +178,9 @@ def _difference(event: Event, candidate: Candidate, campaign: Campaign) -> Diffe
         if old != new:
             found = Difference(trial, f"z[{axis}]", repr(old), repr(new), abs(new - old) / width)
             worst = found if worst is None or found.size > worst.size else worst
-    if worst is None:
-        old, new = number(data["acquisition_value"]), candidate.acquisition_value
-        if old != new and not (math.isnan(old) and math.isnan(new)):
-            worst = Difference(trial, "acquisition value", repr(old), repr(new), 0.0)
-    return None if worst is None else replace(worst, trial=trial)
+    for name in ("acquisition_value", "predicted_objective", "predicted_error"):
+        if worst is None and name in data:  # earlier releases journalled no prediction
+            old, new = number(data[name]), float(getattr(candidate, name))
+            if old != new and not (math.isnan(old) and math.isnan(new)):
+                worst = Difference(trial, name.replace("_", " "), repr(old), repr(new), 0.0)
+    return worst

@@ -89,7 +89,7 @@ def _figures(store: CampaignStore, config: CampaignConfig, ground_truth: str | N
     history = store.history
     trace = ReportFigure(
         "Objective against trial",
-        f"Every measured trial, and the best value so far as a line.{_earlier(history)}",
+        f"Every measured trial, the best value so far as a line, and what the surrogate expected as bars (95 %).{_earlier(history)}",
         draw_incumbent_trace(history.trials, goal=history.goal, objective_name=config.objective.metric),
     )
     if not history.models:

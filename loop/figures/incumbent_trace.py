@@ -1,8 +1,10 @@
 """Objective against trial number, with the running incumbent.
 
 The incumbent after trial k is the best completed value among trials 0..k: y*(k) = max over i <= k of y(i), or min where the goal is
-to minimize. Initial trials are marked apart; trials without a value that counts stand as marks on the lower axis. A page that appends
-trials finds in ``layout.meta["latentloop"]`` which trace is which: initial, optimized, incumbent, best.
+to minimize. Initial trials are marked apart; trials without a value that counts stand as marks on the lower axis. A bar behind a trial is
+what the surrogate expected of it before it was measured, mean +- 1.96 standard deviations: of an honest one, 95 % of the bars meet their
+point. A page that appends trials finds in ``layout.meta["latentloop"]`` which trace is which: predicted, initial, optimized, incumbent,
+best.
 """
 
 from collections.abc import Sequence
@@ -24,6 +26,12 @@ _WITHOUT_VALUE = {
 }
 """Trials that ended without a value to learn from: symbol and colour of their mark."""
 _UNDER_WAY = (TrialState.PROPOSED, TrialState.HELD, TrialState.ARMED)
+_BAR_WIDTH, _MOST_WIDE = 3, 150
+"""Width of a prediction's bar, and how many of that width find room."""
+_95_PERCENT = 1.96
+"""Standard deviations on either side of a prediction's mean."""
+_REACH = 0.5
+"""How far bars may stretch the axis on either side, in spans of the measured values: an early surrogate can be unsure without end."""
 _MARKS_AT = 0.02
 """Height of the marks on the axis, as a fraction of the plot: their lower half stays inside."""
 
@@ -59,7 +67,7 @@ def draw_incumbent_trace(
         figure.add_annotation(text="no trial has completed yet", x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
         figure.update_yaxes(showticklabels=False, showgrid=False)
     _add_marks(figure, trials)
-    roles = {trace.name.split(" ")[0]: number for number, trace in enumerate(figure.data) if trace.yaxis != "y2"}
+    roles = {trace.name.split(" ")[0].rstrip(","): number for number, trace in enumerate(figure.data) if trace.yaxis != "y2"}
     figure.update_layout(showlegend=True, meta={**figure.layout.meta, "latentloop": {"kind": "incumbent_trace", "goal": goal, **roles}})
     return figure
 
@@ -81,6 +89,7 @@ def _add_values(figure: go.Figure, done: Sequence[Trial], last: int, goal: Goal)
     is_initial = np.array([trial.acquisition == "initial" for trial in done])
     steps = np.flatnonzero(improved)
     shown = np.union1d(thinned_rows(len(done), MAX_POINTS), steps)
+    _add_predictions(figure, [done[row] for row in shown], objective)
     for name, chosen, symbol, colour in (
         ("initial", is_initial, "circle-open", GREY),
         ("optimized", ~is_initial, "circle", BLUE),
@@ -101,7 +110,7 @@ def _add_values(figure: go.Figure, done: Sequence[Trial], last: int, goal: Goal)
                 "opacity": 0.85,
                 "line": {"width": 1.5 if symbol.endswith("open") else 0},
             },
-            customdata=[plain(done[row].acquisition) for row in rows],
+            customdata=[_words(done[row]) for row in rows],
             hovertemplate="trial %{x}<br>%{y:.6g}<br>%{customdata}<extra></extra>",
         )
     figure.add_scatter(
@@ -121,6 +130,40 @@ def _add_values(figure: go.Figure, done: Sequence[Trial], last: int, goal: Goal)
         marker={"symbol": "star", "size": 15, "color": INCUMBENT, "line": {"color": "white", "width": 1}},
         hovertemplate="best trial %{x}<br>%{y:.6g}<extra></extra>",
     )
+
+
+def _add_predictions(figure: go.Figure, shown: Sequence[Trial], objective: FloatArray) -> None:
+    """Draw what was expected of the trials as bars: one broken line, because that is the cheapest thing a browser can draw."""
+    predicted = [trial for trial in shown if np.isfinite(trial.predicted_objective) and np.isfinite(trial.predicted_error)]
+    if not predicted:
+        return
+    mean = np.array([trial.predicted_objective for trial in predicted])
+    half = _95_PERCENT * np.array([trial.predicted_error for trial in predicted])
+    gaps = np.full(len(predicted), np.nan)
+    numbers = np.array([trial.number for trial in predicted], dtype=np.float64)
+    figure.add_scatter(
+        x=np.column_stack([numbers, numbers, gaps]).ravel(),
+        y=np.column_stack([mean - half, mean + half, gaps]).ravel(),
+        mode="lines",
+        name="predicted, 95 %",
+        line={"color": BLUE, "width": _BAR_WIDTH if len(predicted) <= _MOST_WIDE else 1},
+        opacity=0.3,
+        hoverinfo="skip",
+    )
+    low, high = float(objective.min()), float(objective.max())
+    reach = _REACH * (high - low) or 0.1 * abs(high) or 1.0
+    bottom, top = min(low, float((mean - half).min())), max(high, float((mean + half).max()))
+    if bottom < low - reach or top > high + reach:
+        bottom, top = max(bottom, low - reach), min(top, high + reach)
+        pad = 0.05 * (top - bottom)
+        figure.update_yaxes(range=[bottom - pad, top + pad])
+
+
+def _words(trial: Trial) -> str:
+    """Return who proposed a trial, and what was expected of it."""
+    if not (np.isfinite(trial.predicted_objective) and np.isfinite(trial.predicted_error)):
+        return plain(trial.acquisition)
+    return f"{plain(trial.acquisition)}<br>predicted {trial.predicted_objective:.4g} ± {trial.predicted_error:.2g}"
 
 
 def _add_marks(figure: go.Figure, trials: Sequence[Trial]) -> None:

@@ -10,16 +10,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from ... import __version__
 from ..config.loading import load_config, preset_names
 from ..errors import ConfigError
-from ..messages import Choices, Me, PresetMessage, PreviewMessage, Version
+from ..messages import Choices, LoggedIn, Me, PresetMessage, PreviewMessage, Version
 from ..registry import ACQUISITIONS, FAMILIES, LATENT_MODELS, SURROGATES
 from .belief import preview
-from .desk import TheDesk
+from .desk import Desk, TheDesk
 from .metrics import exposition
 from .problems import ANSWERS, refuse
 from .reduced import SECTIONS, checked_family, reduced_preset
 from .roles import Anyone, Viewer
 from .schema import reduced_schema
 from .sessions import COOKIE
+from .tokens import Principal
 
 router = APIRouter(responses=ANSWERS, tags=["server"])
 
@@ -61,6 +62,13 @@ async def version(_: Anyone) -> Version:
     return Version(version=__version__)
 
 
+@router.get("/api/v1/login")
+async def logged_in(request: Request, desk: TheDesk) -> LoggedIn:
+    """Say who is logged in, to anybody: null for nobody. A page asks this first, where `/api/v1/me` would refuse."""
+    who: Principal | None = request.state.principal
+    return LoggedIn(me=None if who is None else _me(who, desk))
+
+
 @router.post("/api/v1/login", status_code=204)
 async def login(body: LoginBody, request: Request, desk: TheDesk) -> Response:
     """Change a token for a cookie that scripts cannot read and other sites cannot use."""
@@ -70,7 +78,7 @@ async def login(body: LoginBody, request: Request, desk: TheDesk) -> Response:
     token = desk.tokens.check(body.token.strip())
     if token is None:
         desk.gate.note_failed_login(request.state.address)
-        raise refuse(401, "the token is wrong, revoked or expired; `latentloop token create` makes a new one")
+        raise refuse(401, "the token is wrong, revoked or expired; ask whoever runs this server for a new one")
     response.set_cookie(
         COOKIE,
         desk.sessions.open(token.id),
@@ -97,6 +105,10 @@ async def logout(_: Anyone, request: Request, desk: TheDesk) -> Response:
 @router.get("/api/v1/me")
 async def me(who: Anyone, desk: TheDesk) -> Me:
     """Say who asks, and what that one may do."""
+    return _me(who, desk)
+
+
+def _me(who: Principal, desk: Desk) -> Me:
     campaigns = None if who.campaigns is None else list(who.campaigns)
     return Me(name=who.name, role=who.role, campaigns=campaigns, authentication=desk.tokens is not None)
 

@@ -13,12 +13,16 @@ from ..clerk import objection
 from ..errors import ConfigError
 from ..messages import Said
 from ..operator import act
+from ..store.history import History
 from ..store.inbox import Command
 from .desk import Desk
 from .problems import refuse
+from .wording import for_others
 
 _PLAIN = ("pause", "resume", "stop", "note", "veto", "accept", "resolve")
 """Actions that the history alone can judge."""
+_THEN = {"approve": "; resume the campaign to measure it", "propose": "; resume the campaign to take it up"}
+"""What is left to do where nobody drives the campaign."""
 _PATIENCE = 300.0
 """Seconds for what reads the whole journal first: ten of a processor for 100,000 trials, more of a clock where others compute too."""
 
@@ -30,6 +34,12 @@ async def carry_out(desk: Desk, campaign: str, command: Command) -> Said:
         HTTPException: there is no such campaign or trial, or the trial is not in the state for this.
         ConfigError: the command lacks something, or its point or trajectory does not fit.
     """
+    if command.trial is None and command.action in _PLAIN and await desk.catalogue.is_starting(campaign):
+        reason = objection(History(), command)
+        if reason:
+            raise refuse(422, reason)
+        name = desk.catalogue.keep_wish(campaign, replace(command, time=time.time()))
+        return Said(message=f"the campaign: {command.action} is kept until it has started", command="")
     watch = await desk.catalogue.ready(campaign)
     number, n_trials = command.trial, len(watch.history.trials)
     if number is not None and not 0 <= number < n_trials:
@@ -45,7 +55,9 @@ async def carry_out(desk: Desk, campaign: str, command: Command) -> Said:
         name = watch.store.inbox.drop(replace(command, time=time.time()))
         subject = "the campaign" if number is None else f"trial {number}"
         return Said(message=f"{subject}: {command.action} sent to the running campaign", command=name)
-    return await desk.studio.run(act_once, watch.path, command, patience=_PATIENCE)
+    done = await desk.studio.run(act_once, watch.path, command, patience=_PATIENCE)
+    then = "" if is_driven else _THEN.get(command.action, "")
+    return done.model_copy(update={"message": f"{for_others(done.message)}{then}"})
 
 
 def act_once(path: Path, command: Command) -> Said:

@@ -1,9 +1,10 @@
-"""The stream of all campaigns: their summaries, sent when they change; made once however many watch."""
+"""Streams that begin before, or reach beyond, one journal: all campaigns' summaries, and a campaign that is only starting."""
 
 import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from .catalogue import Catalogue
 from .tokens import Principal
@@ -34,8 +35,38 @@ async def follow_all(catalogue: Catalogue, who: Principal, closing: asyncio.Even
         elif time.monotonic() - quiet_since > _HEARTBEAT_SECONDS:
             quiet_since = time.monotonic()
             yield b": alive\n\n"
-        try:
-            async with asyncio.timeout(_LOOK_SECONDS):
-                await closing.wait()
-        except TimeoutError:
-            continue
+        await _pause(closing, _LOOK_SECONDS)
+
+
+async def follow_one(catalogue: Catalogue, name: str, after: int | None, closing: asyncio.Event) -> AsyncIterator[bytes]:
+    """Yield the frames of a campaign's event stream, also of one that is only starting: then from its first event on.
+
+    Args:
+        catalogue: has the campaign.
+        name: of the campaign.
+        after: number of the last event seen; None for those from now on.
+        closing: ends the stream.
+    """
+    watch = catalogue.get_or_starting(name)
+    if watch is None:
+        hello = {"campaign": name, "last_event": -1, "summary": json.loads(await catalogue.summary_json(name))}
+        yield b"retry: 1000\nevent: hello\ndata: " + json.dumps(hello).encode() + b"\n\n"
+        sent, after = b"", -1 if after is None else after
+        while name not in catalogue.watched() and not closing.is_set() and name in catalogue.names():
+            body = await catalogue.summary_json(name)
+            if body != sent:
+                sent = body
+                yield b"event: summary\ndata: " + body + b"\n\n"
+            await _pause(closing, _LOOK_SECONDS)
+        yield b": it has a folder\n\n"
+        watch = catalogue.watched().get(name)
+    if watch is not None and not closing.is_set():
+        async for frame in watch.follow(after, closing):
+            yield frame
+
+
+async def _pause(closing: asyncio.Event, seconds: float) -> None:
+    """Wait a while, or until the server stops."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await closing.wait()

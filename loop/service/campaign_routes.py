@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ..messages import CampaignDetail, CampaignList, CampaignSummary, Comparison, Difference, EventPage, Said
 from ..store.inbox import Command
 from .actions import carry_out
-from .board import follow_all
+from .board import follow_all, follow_one
 from .desk import Campaign, Desk, TheDesk
 from .drawing import compare
 from .problems import ANSWERS, refuse
@@ -17,6 +17,7 @@ from .reduced import configuration_from_preset, configuration_from_reduced
 from .roles import Admin, Operator, Viewer
 from .stream import EventStream, last_event_id
 from .views import detail_of, event_message
+from .wording import without_paths
 
 router = APIRouter(prefix="/api/v1", responses=ANSWERS, tags=["campaigns"])
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}, "description": "server-sent events"}}
@@ -108,6 +109,8 @@ async def pause(campaign: Campaign, who: Operator, desk: TheDesk, body: ReasonBo
 @router.post("/campaigns/{campaign}/resume")
 async def resume(campaign: Campaign, who: Operator, desk: TheDesk, body: ReasonBody | None = None) -> Said:
     """Go on: with the driver that waits, or with a new one where there is none."""
+    if await desk.catalogue.is_starting(campaign):
+        return await carry_out(desk, campaign, Command("resume", who.name, reason=_reason(body)))
     watch = await desk.catalogue.ready(campaign)
     if watch.store.is_driven():
         return await carry_out(desk, campaign, Command("resume", who.name, reason=_reason(body)))
@@ -161,7 +164,7 @@ async def stream(
     """Follow a campaign: the events of its journal as they are committed, and its summary when it changes."""
     desk.catalogue.get_or_starting(campaign)
     _require_stream(desk)
-    return EventStream(_counted(desk, desk.catalogue.follow(campaign, last_event_id(seen, after), desk.closing)))
+    return EventStream(_counted(desk, follow_one(desk.catalogue, campaign, last_event_id(seen, after), desk.closing)))
 
 
 @router.get("/stream", response_class=EventStream, responses=_STREAM)
@@ -184,7 +187,7 @@ async def compare_campaigns(who: Viewer, desk: TheDesk, campaigns: Annotated[str
     traces = {
         watch.name: (watch.best_values(), watch.history.configuration["objective"]["metric"], watch.history.goal) for watch in watches
     }
-    flat = {watch.name: _flat(watch.history.configuration) for watch in watches}
+    flat = {watch.name: _flat(without_paths(watch.history.configuration)) for watch in watches}
     keys = sorted({key for each in flat.values() for key in each})
     return Comparison(
         figures=await desk.studio.run(compare, traces),

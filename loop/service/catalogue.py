@@ -5,14 +5,13 @@ root count, and no links, so that nothing outside it can be reached.
 """
 
 import asyncio
-import json
 import logging
 import os
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -20,12 +19,15 @@ from typing import Any
 from ..config import CampaignConfig
 from ..errors import StoreError
 from ..messages import CampaignSummary
+from ..store.inbox import Command
 from .launcher import Launcher
 from .problems import refuse
 from .reduced import checked_changes
 from .settings import ServerSettings
 from .tokens import FOLDER, Principal
 from .watch import CampaignWatch
+from .wishes import Wishes
+from .wording import for_others
 
 log = logging.getLogger("latentloop.service")
 
@@ -57,6 +59,8 @@ class Catalogue:
         self._watches: dict[str, CampaignWatch] = {}
         self._scanned_at = -_HOUR
         self._restarts: dict[str, list[float]] = {}
+        self._sessions: dict[str, int] = {}
+        self._wishes = Wishes(root)
         self._creating = asyncio.Lock()
 
     def scan(self, *, now: bool = False) -> None:
@@ -74,7 +78,7 @@ class Catalogue:
             self._watches.pop(name).close()
         for name, path in found.items():
             if name not in self._watches:
-                self._watches[name] = CampaignWatch(name, path)
+                self._watches[name] = CampaignWatch(name, path, partial(self._is_awaited, name))
 
     def names(self) -> list[str]:
         """Return the names of all campaigns, those that are only starting included."""
@@ -130,25 +134,6 @@ class Catalogue:
         await watch.ready(_PATIENCE)
         return watch.summary_json()
 
-    async def follow(self, name: str, after: int | None, closing: asyncio.Event) -> AsyncIterator[bytes]:
-        """Yield the frames of a campaign's event stream, also of one that is only starting: then from its first event on."""
-        self.get_or_starting(name)
-        if name not in self._watches:
-            hello = {"campaign": name, "last_event": -1, "summary": json.loads(await self.summary_json(name))}
-            yield b"retry: 1000\nevent: hello\ndata: " + json.dumps(hello).encode() + b"\n\n"
-            sent, after = b"", -1 if after is None else after
-            while name not in self._watches and not closing.is_set() and name in self.names():
-                body = await self.summary_json(name)
-                if body != sent:
-                    sent = body
-                    yield b"event: summary\ndata: " + body + b"\n\n"
-                await _pause(closing, _SCAN_SECONDS)
-            yield b": it has a folder\n\n"
-        watch = self._watches.get(name)
-        if watch is not None and not closing.is_set():
-            async for frame in watch.follow(after, closing):
-                yield frame
-
     def get_or_starting(self, name: str) -> CampaignWatch | None:
         """Return a campaign that has a folder, or None for one that is starting or failed at that.
 
@@ -176,6 +161,7 @@ class Catalogue:
         async with self._creating:
             self._require_free(name)
             self._require_room()
+            self._wishes.forget(name)
             await asyncio.to_thread(self.launcher.run, name, config)
         return self._early(name)
 
@@ -204,7 +190,25 @@ class Catalogue:
         if watch.store.is_driven() or self.launcher.is_alive(name):
             raise refuse(409, f"campaign {name!r} is being driven already")
         self._require_room()
+        self._sessions[name] = watch.history.epoch
         await asyncio.to_thread(self.launcher.resume, name)
+
+    async def is_starting(self, name: str) -> bool:
+        """Return whether a campaign's driver has been started and does not listen yet.
+
+        Raises:
+            HTTPException: there is no such campaign.
+        """
+        watch = self.get_or_starting(name)
+        if watch is not None:
+            await watch.ready(_PATIENCE)
+        return self._is_awaited(name)
+
+    def keep_wish(self, name: str, command: Command) -> str:
+        """Keep what is said to a campaign that is starting until its driver listens; return the command's name."""
+        kept = self._wishes.keep(name, command)
+        self._wishes.carry(name, partial(self.launcher.is_alive, name))
+        return kept
 
     async def delete(self, name: str) -> None:
         """Remove a campaign that nobody drives, with all its data.
@@ -239,6 +243,8 @@ class Catalogue:
         first = True
         while True:
             try:
+                for name in self._wishes.names():  # also those that a server before this one has kept
+                    self._wishes.carry(name, partial(self.launcher.is_alive, name))
                 for watch in list(self.watched().values()):
                     if not watch.is_loaded:
                         await watch.ready(_HOUR)
@@ -252,6 +258,7 @@ class Catalogue:
 
     def close(self) -> None:
         """Follow no more campaigns; their drivers go on."""
+        self._wishes.close()
         for watch in self._watches.values():
             watch.close()
 
@@ -279,7 +286,7 @@ class Catalogue:
         if not watch.problem or time.monotonic() < watch.next_try:
             return
         start = time.monotonic()
-        anew = CampaignWatch(watch.name, watch.path)
+        anew = CampaignWatch(watch.name, watch.path, watch.is_awaited)
         await anew.ready(_HOUR)
         watch.next_try = time.monotonic() + 20 * (time.monotonic() - start)
         if anew.problem or self._watches.get(watch.name) is not watch:
@@ -295,6 +302,14 @@ class Catalogue:
         watch = self._watches.get(name)
         while watch is not None and self.launcher.is_alive(name) and not watch.store.is_driven() and time.monotonic() < end:
             await asyncio.sleep(_SCAN_SECONDS / 5)
+
+    def _is_awaited(self, name: str) -> bool:
+        """Return whether a campaign's driver has been started and its session has not begun."""
+        watch = self._watches.get(name)
+        n_sessions = 0 if watch is None else watch.history.epoch
+        if n_sessions > self._sessions.get(name, 0):
+            return False
+        return self.launcher.is_alive(name) or (watch is not None and watch.is_driven())
 
     def _require_free(self, name: str) -> None:
         """Refuse a name that is none or taken, and one campaign too many."""
@@ -320,15 +335,8 @@ class Catalogue:
             name=name,
             title=name,
             state="starting" if is_alive else "failed",
-            reason="" if is_alive else self.launcher.last_words(name) or "its process ended before it had a folder",
+            reason="" if is_alive else for_others(self.launcher.last_words(name)) or "its process ended before it had a folder",
         )
-
-
-async def _pause(closing: asyncio.Event, seconds: float) -> None:
-    """Wait a while, or until the server stops."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await closing.wait()
 
 
 def _make_fork(source: Path, at_trial: int, target: Path, changes: list[str]) -> None:

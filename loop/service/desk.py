@@ -32,8 +32,9 @@ class Desk:
     n_streams: int = 0
 
     def close(self) -> None:
-        """Let streams end; campaigns go on."""
+        """Let streams end, and whatever waits for a figure; campaigns go on."""
         self.closing.set()
+        self.studio.close()
         for watch in self.catalogue.watched().values():
             watch.wake()
 

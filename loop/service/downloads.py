@@ -27,15 +27,16 @@ def csv_lines(history: History) -> Iterator[str]:
     table.writerow(
         ["trial", "state", "proposed_by", *(f"z{k + 1}" for k in range(n_latent)), "objective", "objective_error"]
         + [_text(f"metric {name}") for name in metrics]
-        + ["acquisition_value", "distance", "consistency", "model_version", "armed_at", "finished_at", "seconds", "worker", "reason"]
+        + ["acquisition_value", "predicted_objective", "predicted_error", "distance", "consistency", "model_version"]
+        + ["armed_at", "finished_at", "seconds", "worker", "reason"]
     )
     for index, trial in enumerate(trials):
         point = [*trial.z.tolist(), *[""] * (n_latent - len(trial.z))]
         table.writerow(
             [trial.number, trial.state.word, trial.acquisition, *point, trial.objective, trial.objective_error]
             + [trial.metrics.get(name, "") for name in metrics]
-            + [trial.acquisition_value, trial.distance, trial.consistency, trial.model_version, trial.armed_at, trial.finished_at]
-            + [trial.seconds, _text(trial.worker), _text(trial.reason)]
+            + [trial.acquisition_value, trial.predicted_objective, trial.predicted_error, trial.distance, trial.consistency]
+            + [trial.model_version, trial.armed_at, trial.finished_at, trial.seconds, _text(trial.worker), _text(trial.reason)]
         )
         if index % _ROWS == _ROWS - 1:
             yield buffer.getvalue()

@@ -3,6 +3,7 @@
 A figure of a campaign whose trials were thinned says so in ``layout.meta``.
 """
 
+import html
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,7 +48,8 @@ def report(path: Path) -> bytes:
     from ..report import write_report
 
     with TemporaryDirectory() as folder:
-        return write_report(path, Path(folder) / "report.html").read_bytes()
+        page = write_report(path, Path(folder) / "report.html").read_text(encoding="utf-8")
+    return page.replace(html.escape(str(path)), html.escape(path.name)).encode()  # where the server keeps it is nobody's business
 
 
 def compare(traces: Mapping[str, tuple[list[float], str, str]]) -> dict[str, Any]:

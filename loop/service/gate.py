@@ -22,7 +22,8 @@ from .tokens import Principal, Token, TokenFile
 
 log = logging.getLogger("latentloop.service")
 
-OPEN_PATHS = frozenset({"/", "/login", "/healthz", "/readyz", "/api/v1/login", "/favicon.ico"})
+LOGIN = "/api/v1/login"
+OPEN_PATHS = frozenset({"/", "/login", "/healthz", "/readyz", LOGIN, "/favicon.ico"})
 """Paths that need no token: health, readiness, login and the page itself; static files are open, too."""
 OPEN_FOLDER = "/static/"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -129,7 +130,7 @@ class Gate:
         if bearer:
             scheme, _, text = bearer.partition(" ")
             token = self._tokens.check(text.strip()) if scheme.lower() == "bearer" else None
-            if token is None and not _is_open(scope["path"]):
+            if token is None and (not _is_open(scope["path"]) or scope["path"] == LOGIN):  # that one would tell good from bad
                 self.note_failed_login(address)
                 raise HTTPException(401, "the token is wrong, revoked or expired", {"WWW-Authenticate": "Bearer"})
         elif session := _cookie(headers.get(b"cookie", "")):
@@ -141,7 +142,7 @@ class Gate:
         if token is not None:
             return Principal(token.name, token.role, token.campaigns, token.id)
         if _is_open(scope["path"]):
-            if scope["path"] == "/api/v1/login" and headers.get(b"origin"):
+            if scope["path"] == LOGIN and headers.get(b"origin"):
                 _require_origin(headers, is_required=True)
             return None
         raise HTTPException(401, "log in, or send a token: Authorization: Bearer ll_...", {"WWW-Authenticate": "Bearer"})

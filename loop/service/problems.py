@@ -13,6 +13,7 @@ from ...models.errors import ModelError
 from ...simulators.errors import SimulatorError
 from ..errors import LatentloopError, StoreError, StoreLockedError
 from ..messages import ErrorAnswer
+from .wording import for_others
 
 log = logging.getLogger("latentloop.service")
 
@@ -41,7 +42,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 
 def problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return an error as an answer."""
-    body = {"error": {"code": _CODES.get(status, "error"), "message": message}}
+    body = {"error": {"code": _CODES.get(status, "error"), "message": for_others(message)}}
     return JSONResponse(body, status_code=status, headers=dict(headers or {}))
 
 
@@ -62,7 +63,8 @@ def install(app: FastAPI) -> None:
         complaints = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()[:8]]
         return problem(422, "; ".join(complaints))
 
-    async def mendable(_: Request, error: Exception) -> JSONResponse:
+    async def mendable(request: Request, error: Exception) -> JSONResponse:
+        log.info("%s %s: %s", request.method, request.url.path, error)  # whole, with its paths
         if isinstance(error, (StoreLockedError, StoreError)):
             return problem(409, str(error))
         return problem(422, str(error))

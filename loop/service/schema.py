@@ -5,6 +5,7 @@ from typing import Any
 from ..config import CampaignConfig
 from .reduced import CHOICES, SECTIONS
 from .settings import ServerSettings
+from .wording import for_others
 
 _EXECUTOR_KEYS = ("name", "workers", "threads_per_worker", "batch")
 
@@ -56,7 +57,19 @@ def reduced_schema(settings: ServerSettings) -> dict[str, Any]:
                 {"type": "null"},
             ],
         }
-    return schema
+    return _said_for_others(schema)
+
+
+def _said_for_others(part: Any) -> Any:
+    """Return a part of the schema with descriptions that name nothing to be typed at the server's terminal."""
+    if isinstance(part, list):
+        return [_said_for_others(inner) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: for_others(value) if key == "description" and isinstance(value, str) else _said_for_others(value)
+        for key, value in part.items()
+    }
 
 
 def _definition_of(schema: dict[str, Any], section: str) -> str:

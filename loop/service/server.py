@@ -19,7 +19,7 @@ from .tokens import TokenFile, prepare_root
 
 log = logging.getLogger("latentloop.service")
 
-_GRACE_SECONDS = 5
+_GRACE_SECONDS = 1
 _KEEP_ALIVE_SECONDS = 15
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 

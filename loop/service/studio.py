@@ -35,7 +35,7 @@ class Studio:
         self._pool: ProcessPoolExecutor | None = None
         self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
         self._making: dict[Hashable, asyncio.Future[bytes]] = {}
-        self._n_running = 0
+        self._is_closed = False
 
     async def run(self, function: Callable[..., Made], *arguments: Any, patience: float = _PATIENCE) -> Made:
         """Return what a function returns that runs in the studio.
@@ -44,7 +44,6 @@ class Studio:
             HTTPException: the studio died, or took too long.
         """
         pool = self._start()
-        self._n_running += 1
         try:
             async with asyncio.timeout(patience):
                 return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
@@ -53,9 +52,8 @@ class Studio:
             raise HTTPException(503, f"this took longer than {patience:g} s and was given up") from error
         except BrokenExecutor as error:
             self._replace(pool)
-            raise HTTPException(503, "the process that makes figures has died; it is started anew, try again") from error
-        finally:
-            self._n_running -= 1
+            said = "the server is stopping" if self._is_closed else "the process that makes figures has died; it is started anew, try again"
+            raise HTTPException(503, said) from error
 
     async def kept(self, key: Hashable, make: Callable[[], Any]) -> bytes:
         """Return what was made under a key, or make it; those who ask meanwhile wait for the same.
@@ -74,15 +72,20 @@ class Studio:
         return await asyncio.shield(self._making[key])
 
     def close(self) -> None:
-        """End the process, in peace where it is idle."""
+        """End the process at once and make nothing more: whoever waits is refused.
+
+        It holds nothing that has to be brought to an end (what it writes to a store survives a kill at any point), and its interpreter
+        would take seconds to let go of torch.
+        """
+        self._is_closed = True
         pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        if self._n_running:
+        if pool is not None:
             _kill(pool)
-        pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _start(self) -> ProcessPoolExecutor:
+        if self._is_closed:
+            raise HTTPException(503, "the server is stopping")
         if self._pool is None:
             self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_settle_in, initargs=(os.getpid(),))
         return self._pool

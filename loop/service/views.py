@@ -22,6 +22,7 @@ from ..numbers import finite, finite_list
 from ..records import TRIAL_ARRAYS, Signal, Trial, TrialState
 from ..store.history import History
 from ..store.journal import Event
+from .wording import for_others, without_paths
 
 if TYPE_CHECKING:
     from .watch import CampaignWatch
@@ -53,6 +54,8 @@ def trial_json(trial: Trial, history: History) -> dict[str, Any]:
         "metrics": {name: finite(float(value)) for name, value in trial.metrics.items()},
         "acquisition": trial.acquisition,
         "acquisition_value": finite(trial.acquisition_value),
+        "predicted_objective": finite(trial.predicted_objective),
+        "predicted_error": finite(trial.predicted_error),
         "distance": finite(trial.distance),
         "consistency": finite(trial.consistency),
         "model_version": trial.model_version,
@@ -60,7 +63,7 @@ def trial_json(trial: Trial, history: History) -> dict[str, Any]:
         "finished_at": finite(trial.finished_at),
         "seconds": finite(trial.seconds),
         "worker": trial.worker,
-        "reason": trial.reason,
+        "reason": without_paths(trial.reason),
         "is_approved": trial.number in history.approved,
         "is_projected": trial.is_projected,
         "is_outlier": bool(getattr(trial, "is_outlier", False)),
@@ -75,7 +78,17 @@ def trial_message(trial: Trial, history: History) -> TrialMessage:
 
 def event_message(event: Event) -> EventMessage:
     """Return an event as a message."""
-    return EventMessage(number=event.number, time=event.time, kind=event.kind, data=dict(event.data))
+    return EventMessage(number=event.number, time=event.time, kind=event.kind, data=without_paths(event.data))
+
+
+def light(event: Event) -> dict[str, Any]:
+    """Return an event's data without what is large: the configuration is in the campaign's own answer."""
+    return {key: value for key, value in event.data.items() if key not in ("configuration", "environment", "trajectory")}
+
+
+def said(event: Event) -> dict[str, Any]:
+    """Return who did something to a trial, and why; the rest is in the trial itself."""
+    return {key: event.data[key] for key in ("who", "reason") if event.data.get(key)}
 
 
 def summary_of(watch: "CampaignWatch", sparkline: list[float]) -> CampaignSummary:
@@ -86,7 +99,7 @@ def summary_of(watch: "CampaignWatch", sparkline: list[float]) -> CampaignSummar
             name=watch.name,
             title=watch.name,
             state="damaged" if watch.problem else "starting",
-            reason=watch.problem,
+            reason=for_others(watch.problem),
             is_loading=not watch.problem,
         )
     state = cast(CampaignState, watch.state())
@@ -97,7 +110,7 @@ def summary_of(watch: "CampaignWatch", sparkline: list[float]) -> CampaignSummar
         name=watch.name,
         title=history.configuration["name"],
         state=state,
-        reason=watch.problem or (history.reason if state not in ("running", "paused") else ""),
+        reason=for_others(watch.problem or (history.reason if state not in ("starting", "running", "paused") else "")),
         n_trials=len(history.trials),
         budget=history.budget,
         counts=history.counts(),
@@ -133,7 +146,7 @@ def detail_of(watch: "CampaignWatch", signal: Signal | None, limits: EnvelopeMes
     held = sorted(getattr(history, "held", set()))
     return CampaignDetail(
         **watch.summary().model_dump(),
-        configuration=dict(history.configuration),
+        configuration=without_paths(history.configuration),
         environment={key: str(value) for key, value in history.environment.items()},
         box=[(float(low), float(high)) for low, high in model.get("box", [])],
         times=[] if signal is None else finite_list(signal.times),
@@ -142,7 +155,7 @@ def detail_of(watch: "CampaignWatch", signal: Signal | None, limits: EnvelopeMes
         channels=[] if signal is None else list(signal.channels),
         envelope=limits,
         arrays=array_names(watch),
-        models=[dict(facts) for _, facts in sorted(history.models.items())],
+        models=[without_paths(facts) for _, facts in sorted(history.models.items())],
         workers=_workers(watch, armed),
         queue=Queue(armed=armed, held=held, approved=sorted(history.approved)),
         notes=[

@@ -12,9 +12,8 @@ import logging
 import time
 from array import array
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 from ..errors import LatentloopError, StoreError
 from ..figures.thinning import thinned_rows
@@ -25,7 +24,8 @@ from ..store.history import History
 from ..store.journal import Event, name_of
 from ..store.objects import open_objects
 from .checkpoint import Checkpoint
-from .views import kind_of, summary_of, trial_json
+from .views import kind_of, light, said, summary_of, trial_json
+from .wording import without_paths
 
 log = logging.getLogger("latentloop.service")
 
@@ -47,11 +47,13 @@ class CampaignWatch:
     Args:
         name: of its folder.
         path: the folder, directly under the server's root.
+        is_awaited: whether a driver has been started for it whose session has not begun.
     """
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, name: str, path: Path, is_awaited: Callable[[], bool] = lambda: False) -> None:
         self.name = name
         self.path = path
+        self.is_awaited = is_awaited
         self.checkpoint = Checkpoint(path.parent, name)
         self.store = CampaignStore(open_objects(path))
         self.problem = ""
@@ -145,9 +147,11 @@ class CampaignWatch:
         return self._driven[1]
 
     def state(self) -> str:
-        """Return running, paused, interrupted, finished, failed or damaged."""
+        """Return starting, running, paused, interrupted, finished, failed or damaged."""
         if self.problem:
             return "damaged"
+        if self.is_awaited():
+            return "starting"
         return self.history.state(self.is_driven())
 
     def summary(self) -> CampaignSummary:
@@ -267,7 +271,7 @@ class CampaignWatch:
             "number": event.number,
             "time": event.time,
             "kind": event.kind,
-            "data": _light(event) if trial is None else _said(event),
+            "data": without_paths(light(event) if trial is None else said(event)),
             "trial": None if trial is None else trial_json(self.history.trials[trial], self.history),
             "summary": None,
         }
@@ -337,13 +341,3 @@ def _trial_of(event: Event, n_trials: int) -> int | None:
     """Return the number of the trial that an event is about; None for none."""
     number = event.data.get("trial")
     return number if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < n_trials else None
-
-
-def _light(event: Event) -> dict[str, Any]:
-    """Return an event's data without what is large: the configuration is in the campaign's own answer."""
-    return {key: value for key, value in event.data.items() if key not in ("configuration", "environment", "trajectory")}
-
-
-def _said(event: Event) -> dict[str, Any]:
-    """Return who did something to a trial, and why; the rest is in the trial itself."""
-    return {key: event.data[key] for key in ("who", "reason") if event.data.get(key)}

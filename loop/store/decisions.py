@@ -16,7 +16,9 @@ def edited(held: Trial, data: Mapping[str, Any]) -> Trial:
     return replace(
         held,
         z=np.array(data["z"], dtype=np.float64),
-        acquisition_value=math.nan,  # that of the point asked for
+        acquisition_value=math.nan,  # these are those of the point asked for
+        predicted_objective=math.nan,
+        predicted_error=math.nan,
         distance=number(data["distance"]),
         consistency=number(data["consistency"]),
         model_version=data["model_version"],

@@ -286,6 +286,8 @@ class History:
             z=np.array(data["z"], dtype=np.float64),
             acquisition=data["acquisition"],
             acquisition_value=number(data["acquisition_value"]),
+            predicted_objective=number(data.get("predicted_objective")),
+            predicted_error=number(data.get("predicted_error")),
             distance=number(data["distance"]),
             consistency=number(data["consistency"]),
             model_version=data["model_version"],

@@ -17,7 +17,7 @@ from .campaign_store import CampaignStore
 from .evidence import MANIFEST, read_manifest
 from .history import History
 from .journal import Damage, name_of
-from .layout import CHUNK, COLUMNS, GROUP, damaged_metadata, metadata_name
+from .layout import CHUNK, COLUMNS, GROUP, LATER, damaged_metadata, metadata_name
 from .objects import digest
 from .reader import FORMAT, FORMAT_VERSION
 
@@ -89,8 +89,10 @@ def inspect_metadata(store: CampaignStore) -> Iterator[Damage]:
         yield Damage(metadata_name(found[0]) if found else f"{GROUP}/time/c/0", f"cannot be read: {error}")
         return
     metrics, others = store.metrics(), store.payload_names()
+    older = {metadata_name(column) for column in LATER if _is_older(store, column, store.history)}
     for name in damaged_metadata(store.objects, store.history.budget, n_latent, like, metrics, others):
-        yield Damage(name, "does not say what it must")
+        if name not in older:
+            yield Damage(name, "does not say what it must")
 
 
 def inspect_payload(store: CampaignStore) -> Iterator[Damage]:
@@ -119,6 +121,8 @@ def inspect_columns(store: CampaignStore) -> Iterator[Damage]:
     history = store.history_before(evidence.n_at_end) if is_whole and evidence.n_at_end is not None else History()
     metrics = store.metrics()
     for name in (*COLUMNS, *(f"metric_{metric}" for metric in metrics)):
+        if _is_older(store, name, history):
+            continue
         try:
             array = store.reading_root()[f"{GROUP}/{name}"]
             found = np.asarray(array[:])
@@ -153,6 +157,13 @@ def _document(store: CampaignStore, name: str) -> Any:
         return json.loads(store.objects.get(name))
     except (FileNotFoundError, ValueError):
         return None
+
+
+def _is_older(store: CampaignStore, column: str, history: History) -> bool:
+    """Return whether a column is missing because the store was made by an earlier release."""
+    if column not in LATER or store.objects.exists(metadata_name(column)):
+        return False
+    return not any(np.isfinite(getattr(trial, column)) for trial in history.trials)
 
 
 def _value(column: str, trial: Trial) -> Any:

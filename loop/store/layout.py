@@ -22,6 +22,8 @@ SCALARS: Mapping[str, tuple[str, str]] = {
     "objective": ("", "the metric that is optimized"),
     "objective_error": ("", "standard error of the objective"),
     "acquisition_value": ("", "value of the acquisition function where it was maximal"),
+    "predicted_objective": ("", "what the surrogate expected of the objective when it proposed the trial"),
+    "predicted_error": ("", "standard deviation of that belief, without the noise of a measurement"),
     "distance": ("", "distance of z from the encoded training data, in units of their spacing"),
     "consistency": ("", "|encode(decode(z)) - z|"),
     "armed_at": ("s", "POSIX time at which the trial was armed"),
@@ -30,6 +32,8 @@ SCALARS: Mapping[str, tuple[str, str]] = {
 }
 COLUMNS = ("state", "model_version", "acquisition", "worker", "z", *SCALARS)
 """Arrays that the journal can rebuild; those of metrics come to them."""
+LATER = ("predicted_objective", "predicted_error")
+"""Columns that stores of earlier releases lack; one without a prediction in its journal is whole without them."""
 _CODECS = (ZstdCodec(level=1), Crc32cCodec())
 _GROWING = ("names",)
 """Attributes that grow while a campaign runs."""

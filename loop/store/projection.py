@@ -17,7 +17,7 @@ import zarr
 from ..errors import ShapeMismatchError, StoreError, StoreLockedError
 from ..records import FloatArray, Trial
 from .faults import reach
-from .layout import CHUNK, COLUMNS, GROUP, SCALARS, metric_column, payload
+from .layout import CHUNK, COLUMNS, GROUP, LATER, SCALARS, metric_column, payload
 
 FLUSH_SECONDS = 0.1
 
@@ -36,7 +36,8 @@ class Projection:
         assert isinstance(group, zarr.Group)
         self._group = group
         self._loose: set[str] = group.store.loose  # type: ignore[attr-defined]  # both kinds of store have it
-        self._arrays: dict[str, Any] = {name: group[name] for name in (*COLUMNS, "trajectory")}
+        self._arrays: dict[str, Any] = {name: group[name] for name in (*COLUMNS, "trajectory") if name in group or name not in LATER}
+        self._scalars = [name for name in SCALARS if name in self._arrays]
         metrics = {metric for trial in trials for metric in trial.metrics}
         self._arrays |= {name: group[name] for name in (f"metric_{metric}" for metric in sorted(metrics)) if name in group}
         for name in others:
@@ -68,7 +69,7 @@ class Projection:
             self._set("acquisition", trial.number, self._code("acquisition", trial.acquisition))
             self._set("worker", trial.number, self._code("worker", trial.worker))
             self._set("z", trial.number, trial.z)
-            for name in SCALARS:
+            for name in self._scalars:
                 self._set(name, trial.number, getattr(trial, name))
             for metric, value in trial.metrics.items():
                 self._set(f"metric_{metric}", trial.number, value)

@@ -71,6 +71,7 @@ def test_each_acquisition_function_proposes_points_of_the_box_and_says_so(name):
         assert ((points >= low) & (points <= high)).all()
         assert optimizer.last_origins == [name] * q
         assert optimizer.last_values.shape == (q,)
+        assert optimizer.last_predictions.shape == (2, q)
         assert len({point.tobytes() for point in points}) == q
 
 
@@ -87,8 +88,22 @@ def test_an_ask_that_crosses_the_end_of_the_design_gives_both():
     assert optimizer.last_origins == ["initial", "initial", "portfolio", "portfolio"]
     assert np.isnan(optimizer.last_values[:2]).all()
     assert np.isfinite(optimizer.last_values[2:]).all()
+    assert np.isnan(optimizer.last_predictions[:, :2]).all()
+    assert np.isfinite(optimizer.last_predictions[:, 2:]).all()
     np.testing.assert_array_equal(points[:2], Optimizer(BOX, n_initial=5, seed=0).ask(5)[3:])
     np.testing.assert_array_equal(optimizer.pending, points)
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_what_is_expected_of_a_proposal_is_what_was_believed_before_and_asking_changes_nothing(goal):
+    optimizer = run(Optimizer(BOX, n_initial=4, seed=2, goal=goal), 6)
+    points = optimizer.ask(2)
+    mean, variance = optimizer.posterior(points)
+    np.testing.assert_array_equal(optimizer.last_predictions, [mean, variance])
+    np.testing.assert_array_equal(optimizer.pending, points)
+    optimizer = run(Optimizer(BOX, acquisition="sobol", n_initial=2, seed=2), 3)
+    optimizer.ask()
+    assert np.isnan(optimizer.last_predictions).all(), "no surrogate was asked"
 
 
 def test_points_asked_are_pending_until_told_or_discarded():

@@ -1,15 +1,20 @@
 """Replay derives every proposal again from the journal alone, and finds the first that differs."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
+import xarray
 from latentloop import open_campaign, run_campaign
 from latentloop.loop.controller import StopFlag
 from latentloop.loop.environment import environment
 from latentloop.loop.replay import replay
 from latentloop.loop.run import SilentObserver
 from latentloop.loop.store.campaign_store import CampaignStore
+from latentloop.loop.store.inspection import inspect_columns, inspect_metadata
 from latentloop.loop.store.journal import Event, decode, encode
+from latentloop.loop.store.layout import LATER
 
 METHOD = {"optimizer": {"acquisition": "log_ei", "n_initial": 3}, "budget": {"trials": 7}}
 
@@ -103,3 +108,40 @@ def test_what_the_last_bits_depend_on_is_recorded_with_every_session(config, tmp
     started = [event for event in CampaignStore.open(tmp_path / "x").journal.read() if event.kind == "started"]
     assert started[0].data["environment"] == environment(1)
     assert {"processor", "threads", "numpy", "scipy", "torch"} <= set(environment(1))
+
+
+def test_a_prediction_that_is_not_the_recorded_one_is_a_difference(config, tmp_path):
+    run_campaign(config(**METHOD), tmp_path / "x")
+
+    def doubled(kind, data):
+        if kind == "armed" and data["trial"] == 5:
+            data["predicted_error"] *= 2
+            return True
+        return False
+
+    rewritten(tmp_path / "x", doubled)
+    found = replay(tmp_path / "x").first
+    assert (found.trial, found.what) == (5, "predicted error")
+
+
+def test_a_store_of_a_release_without_predictions_is_whole_is_derived_again_and_goes_on(config, tmp_path):
+    run_campaign(config(**METHOD), tmp_path / "x")
+
+    def earlier(kind, data):
+        return [data.pop(name, None) for name in LATER] if kind == "armed" else False
+
+    rewritten(tmp_path / "x", earlier)
+    for name in LATER:
+        shutil.rmtree(tmp_path / "x" / "trials" / name)
+    store = CampaignStore.open(tmp_path / "x")
+    assert all(np.isnan(trial.predicted_objective) for trial in store.history.trials)
+    assert [*inspect_metadata(store), *inspect_columns(store)] == []
+    assert replay(tmp_path / "x").n_exact == 7
+    history = open_campaign(tmp_path / "x", trials=9)
+    with xarray.open_zarr(tmp_path / "x", group="trials", consolidated=False) as found:
+        assert np.isnan(found.predicted_objective.values[:7]).all()
+        assert found.predicted_objective.values[7:].tolist() == [trial.predicted_objective for trial in history.trials[7:]]
+        assert np.isfinite(found.predicted_error.values[7:]).all()
+    assert replay(tmp_path / "x").n_exact == 9
+    store = CampaignStore.open(tmp_path / "x")
+    assert [*inspect_metadata(store), *inspect_columns(store)] == []

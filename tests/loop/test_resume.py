@@ -28,7 +28,10 @@ class StopAfter(SilentObserver):
 def facts(history):
     """Return what must be the same to the last bit."""
     return [
-        (trial.number, trial.state, trial.z.tobytes(), trial.objective, trial.acquisition, repr(trial.acquisition_value))
+        (
+            *(trial.number, trial.state, trial.z.tobytes(), trial.objective, trial.acquisition),
+            *map(repr, (trial.acquisition_value, trial.predicted_objective, trial.predicted_error)),
+        )
         for trial in history.trials
     ]
 

@@ -2,9 +2,11 @@
 
 import { panel } from "./element.js";
 import { Figure } from "./figure.js";
+import { number } from "./format.js";
 
 const MOST_APPENDED = 3000; // beyond, the server's thinned figure takes over
 const SHARE = 8;
+const DEVIATIONS = 1.96; // 95 %
 
 /** The incumbent trace. */
 export class TracePanel {
@@ -19,7 +21,7 @@ export class TracePanel {
       drawn: (figure) => this.#drawn(figure),
       tallest: 520,
     });
-    this.element = panel("Objective by trial", { note: "Every measured trial, and the best so far as a line. Click a point to look at its trial." }, this.figure.element);
+    this.element = panel("Objective by trial", { note: "Every measured trial, the best so far as a line, and what the surrogate expected as bars. Click a point to look at its trial." }, this.figure.element);
     this.drawnUpTo = new Set();
   }
 
@@ -55,7 +57,8 @@ export class TracePanel {
     const start = performance.now();
     const roles = this.figure.content?.layout.meta?.latentloop;
     const fresh = trials.filter((trial) => trial.state === "completed" && trial.objective !== null && !this.drawnUpTo.has(trial.number));
-    const isSimple = roles && fresh.every((trial) => roles[role(trial)] !== undefined && roles.incumbent !== undefined && roles.best !== undefined);
+    const isKnown = (trial) => roles[role(trial)] !== undefined && (roles.predicted !== undefined || !isPredicted(trial));
+    const isSimple = roles && fresh.every((trial) => isKnown(trial) && roles.incumbent !== undefined && roles.best !== undefined);
     if (!isSimple || this.#appended > MOST_APPENDED) this.figure.invalidate();
     else if (fresh.length) {
       this.#appended += fresh.length;
@@ -74,7 +77,7 @@ export class TracePanel {
     const trace = data[roles[role(trial)]];
     trace.x.push(trial.number);
     trace.y.push(trial.objective);
-    if (Array.isArray(trace.customdata)) trace.customdata.push(trial.acquisition);
+    if (Array.isArray(trace.customdata)) trace.customdata.push(words(trial));
     if (Array.isArray(trace.error_y?.array)) trace.error_y.array.push(trial.objective_error);
     const line = data[roles.incumbent];
     const best = line.y.at(-1);
@@ -86,9 +89,29 @@ export class TracePanel {
       line.x.push(trial.number);
       line.y.push(trial.objective);
     } else line.x[line.x.length - 1] = Math.max(line.x.at(-1), trial.number);
+    if (isPredicted(trial)) {
+      const half = DEVIATIONS * trial.predicted_error;
+      data[roles.predicted].x.push(trial.number, trial.number, null);
+      data[roles.predicted].y.push(trial.predicted_objective - half, trial.predicted_objective + half, null);
+    }
+    const values = layout.yaxis.range; // set where long bars would press the values together
+    if (values && (trial.objective < values[0] || trial.objective > values[1])) {
+      const pad = 0.05 * (values[1] - values[0]);
+      layout.yaxis.range = [Math.min(values[0], trial.objective - pad), Math.max(values[1], trial.objective + pad)];
+    }
     const range = layout.xaxis.range;
     if (range && trial.number > range[1] - 1) layout.xaxis.range = [range[0], trial.number + Math.max(0.5, 0.02 * trial.number)];
   }
+}
+
+/** Says who proposed a trial and what was expected of it; Plotly reads tags in it, so names of acquisition functions lose theirs. */
+function words(trial) {
+  const by = String(trial.acquisition).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return isPredicted(trial) ? `${by}<br>predicted ${number(trial.predicted_objective, 4)} ± ${number(trial.predicted_error, 2)}` : by;
+}
+
+function isPredicted(trial) {
+  return Number.isFinite(trial.predicted_objective) && Number.isFinite(trial.predicted_error);
 }
 
 function role(trial) {

@@ -84,6 +84,7 @@ export class TrialPanel {
       [this.campaign.summary.metric, `${number(trial.objective)}${error}`],
       ["z", vector(trial.z)],
       ["proposed by", `${trial.acquisition}${trial.acquisition_value === null || trial.acquisition_value === undefined ? "" : ` (${number(trial.acquisition_value, 4)})`}`],
+      ["predicted", Number.isFinite(trial.predicted_objective) ? `${number(trial.predicted_objective)} ± ${number(trial.predicted_error, 3)}` : null],
       ["from the data", trial.distance === null ? null : `${number(trial.distance, 3)} spacings`],
       ["measured", trial.seconds === null || trial.seconds === undefined ? null : `in ${duration(trial.seconds)}${trial.worker ? ` by ${trial.worker}` : ""}`],
       ["finished", trial.finished_at ? when(trial.finished_at) : null],

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -116,6 +117,29 @@ def test_initial_and_optimized_trials_stand_apart_with_their_values():
     assert values(trace(figure, "initial").y).tolist() == [3.0, 1.0]
     assert values(trace(figure, "optimized").x).tolist() == [2, 4]
     assert trace(figure, "best").name == "best (trial 2)"
+
+
+def test_what_the_surrogate_expected_stands_behind_each_trial_as_a_bar():
+    trials = [
+        trial(0, 3.0, acquisition="initial"),
+        *(replace(trial(k, float(k)), predicted_objective=2.0 * k, predicted_error=0.5) for k in (1, 2)),
+    ]
+    figure = draw_incumbent_trace(trials)
+    bars = trace(figure, "predicted")
+    assert values(bars.x).reshape(-1, 3)[:, :2].tolist() == [[1, 1], [2, 2]]
+    np.testing.assert_allclose(values(bars.y).reshape(-1, 3)[:, :2], [[2 - 0.98, 2 + 0.98], [4 - 0.98, 4 + 0.98]])
+    assert np.isnan(values(bars.y)[2::3]).all(), "the line is broken between them"
+    assert trace(figure, "optimized").customdata[1] == "log_ei<br>predicted 4 ± 0.5"
+    assert figure.data[figure.layout.meta["latentloop"]["predicted"]] is bars
+    assert "predicted" not in draw_incumbent_trace(trials[:1]).layout.meta["latentloop"]
+
+
+def test_a_surrogate_that_is_unsure_without_end_does_not_press_the_values_together():
+    known = [replace(trial(k, float(k)), predicted_objective=0.0, predicted_error=0.1) for k in range(3)]
+    assert draw_incumbent_trace(known).layout.yaxis.range is None
+    low, high = draw_incumbent_trace([*known, replace(trial(3, 1.0), predicted_objective=0.0, predicted_error=1e6)]).layout.yaxis.range
+    assert -1.5 < low < 0
+    assert 2 < high < 3.5
 
 
 def test_trials_without_a_value_are_marked_on_the_axis_by_state():

@@ -160,6 +160,17 @@ def test_a_login_sets_a_cookie_that_scripts_and_other_sites_cannot_use(server):
         assert http.get("/api/v1/me").status_code == 401  # the session itself is over, not only the cookie
 
 
+def test_a_page_learns_who_is_logged_in_without_being_refused_and_tells_no_good_token_from_a_bad_one(server):
+    with httpx.Client(base_url=server.url, headers={"Origin": server.url}) as http:
+        nobody = http.get("/api/v1/login")
+        assert (nobody.status_code, nobody.json()) == (200, {"me": None})
+        http.post("/api/v1/login", json={"token": server.token("operator")})
+        assert http.get("/api/v1/login").json()["me"]["role"] == "operator"
+        assert http.get("/api/v1/login", headers={"Origin": "http://evil.example"}).status_code == 403
+        # Wrong tokens are counted here as everywhere.
+        assert http.get("/api/v1/login", headers={"Authorization": "Bearer ll_mark_guessed"}).status_code in (401, 429)
+
+
 def test_a_cookie_acts_for_no_foreign_page(server):
     with httpx.Client(base_url=server.url) as http:
         assert (

@@ -109,6 +109,49 @@ def test_a_server_that_is_stopped_lets_its_streams_go_at_once(new_server, make_c
     assert server.process.returncode == 0
 
 
+def test_a_server_that_is_stopped_ends_the_process_that_draws_for_it_whatever_that_is_doing(new_server, make_campaign):
+    server = new_server()
+    make_campaign(server.root / "first")
+    answers = []
+    with server.client("viewer") as client, httpx.Client(base_url=server.url, headers=server.headers("viewer"), timeout=30) as http:
+        client.figure("first", "latent_space")
+        children = [path.parent.name for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == server.process.pid]
+        assert children
+        asking = threading.Thread(target=lambda: answers.append(_status(http, "/api/v1/campaigns/first/download/report.html")))
+        asking.start()
+        time.sleep(0.2)
+        assert server.stop() < 4
+        asking.join(20)
+    assert server.process.returncode == 0
+    assert answers[0] in (0, 200, 503)
+    # The studio, and the tracker that Python puts beside it, which goes when nobody holds its pipe any more.
+    wait_until_gone(children)
+
+
+def wait_until_gone(processes):
+    until = time.monotonic() + 20
+    while alive := [
+        number for number in processes if Path(f"/proc/{number}/cmdline").exists() and Path(f"/proc/{number}/cmdline").read_bytes()
+    ]:
+        assert time.monotonic() < until, alive
+        time.sleep(0.05)
+
+
+def _parent(path):
+    try:
+        return int(path.read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _status(http, address):
+    """Return an answer's status; 0 where the connection was closed without one."""
+    try:
+        return http.get(address).status_code
+    except httpx.TransportError:
+        return 0
+
+
 @pytest.mark.slow
 def test_campaigns_started_by_hand_are_found_and_can_be_steered(new_server, wait_until):
     server = new_server()
@@ -208,6 +251,9 @@ def test_a_campaign_that_cannot_start_says_why(new_server, reduced, wait_until):
         client.create("first", configuration={**reduced, "evaluator": "broken"})
         failed = wait_until(lambda: next((each for each in client.campaigns() if each.state == "failed"), None))
         assert "none_such" in failed.reason
+        with pytest.raises(ServiceError, match="none_such") as refused:
+            client.pause("first")  # there is nobody who could
+        assert refused.value.status == 409
         with pytest.raises(ServiceError, match="already"):
             client.create("first", configuration={**reduced, "evaluator": "broken"})
         client.delete("first", confirm="first")
@@ -295,6 +341,7 @@ def test_figures_downloads_and_numbers_of_a_finished_campaign(server, tmp_path):
         table = client.download("first", "trials.csv", tmp_path / "t.csv").read_text().splitlines()
         assert len(table) == 7
         assert table[0].startswith("trial,state,proposed_by,z1,z2,objective")
+        assert {"predicted_objective", "predicted_error"} <= set(table[0].split(","))
         archive = client.download("first", "store.zip", tmp_path / "s.zip")
         zipfile.ZipFile(archive).extractall(tmp_path / "copy")
         history = CampaignStore.open(tmp_path / "copy" / "first").history
