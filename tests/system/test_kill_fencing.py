@@ -106,6 +106,34 @@ def test_a_driver_that_sleeps_after_arming_and_wakes_after_a_takeover_fires_noth
     assert len(fired()) == len(set(fired())) == 4
 
 
+@pytest.mark.slow
+def test_a_driver_that_wakes_between_a_takeovers_event_and_its_epoch_fires_once_what_is_unknown_then_and_the_other_waits(
+    start, shots, tmp_path
+):
+    fired, store = shots(timeout=3.0, trials=4), tmp_path / "x"
+    first = start("run", "campaign.yaml", "--store", store, host="one", fault="controller.armed:3:STOP")
+    wait_for(lambda: is_stopped(first), first)
+    second = start("resume", store, host="two", fault="epoch.started:1:STOP")
+    wait_for(lambda: is_stopped(second), second)
+    assert not (store / "journal" / "epoch" / "0002.json").exists()  # no worker can see yet that it is too late
+    first.send_signal(signal.SIGCONT)
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == 2, said
+    assert "by another driver; this one stops" in said
+    n_fired = len(fired())
+    assert n_fired == 3  # the one that it had armed, and no other
+    assert states(store)[2:] == ["armed"]
+    second.send_signal(signal.SIGCONT)
+    wait_for(lambda: states(store)[2] == "unknown", second)
+    began = time.monotonic()
+    wait_for(lambda: len(fired()) > n_fired, second)
+    assert time.monotonic() - began > 2.0  # of the 4.5 s in which the other's worker may be measuring
+    said, _ = second.communicate(timeout=60)
+    assert second.returncode == 0, said
+    assert states(store) == ["completed", "completed", "unknown", "completed"]
+    assert len(fired()) == len(set(fired())) == 4
+
+
 def test_a_living_driver_on_another_host_is_not_disturbed(start, shots, tmp_path):
     fired, store = shots(seconds=1.0), tmp_path / "x"
     first = start("run", "campaign.yaml", "--store", store, host="one")
