@@ -83,7 +83,7 @@ def fork_campaign(store: str | Path, at_trial: int, overrides: Iterable[str], ne
         "environment": environment(),
         "parent": {
             "identity": parent.history.identity,
-            "store": str(store),
+            "store": str(store) if "://" in str(store) else str(Path(store).absolute()),
             "at_trial": at_trial,
             "overrides": changes,
             "configuration": dict(parent.history.configuration),

@@ -34,6 +34,7 @@ from .store.faults import reach
 from .store.history import History
 from .store.lease import Patience
 from .store.mending import has_wrong_columns, rewrite_columns
+from .takeover import require_idle_parents
 from .threads import set_model_threads
 from .trajectory_source import load_trajectories
 
@@ -138,6 +139,8 @@ def open_campaign(
     watching.stage("loading trajectories")
     trajectories = opened.trajectories() or load_trajectories(config)
     spec, kind = evaluator_spec(config, trajectories=trajectories, store=store)
+    if kind == "physical":
+        require_idle_parents(opened)
     watching.stage(f"starting {config.executor.name} workers")
     workers = make_executor(config, spec)
     try:

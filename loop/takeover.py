@@ -2,14 +2,18 @@
 
 A worker may outlive its driver, and an instrument must not get a second trial while it carries out the first. Workers are journalled by
 process, so that on this host their death can be proven. Of workers elsewhere nobody here can say; they are waited for as long as a driver
-may be silent and a measurement may last together.
+may be silent and a measurement may last together. Nor must a fork use the instrument while the campaign that it was forked from does.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
+from .errors import StoreError, StoreLockedError
 from .process import Process
+from .store.campaign_store import CampaignStore
+from .store.journal import Event
 
 LONGEST_MEASUREMENT = 600.0
 """Seconds that a measurement is taken to last at most where ``evaluator.timeout`` says nothing."""
@@ -47,3 +51,22 @@ def await_workers(
             return False
         time.sleep(_LOOK_SECONDS)
     return True
+
+
+def require_idle_parents(store: CampaignStore) -> None:
+    """Make sure that no campaign that this physical one was forked from is being driven.
+
+    Raises:
+        StoreLockedError: one is.
+    """
+    created = store.journal.event(0)
+    parent = created.data.get("parent") if isinstance(created, Event) else None
+    while parent is not None:
+        is_driven = False
+        with suppress(StoreError):  # it is somewhere else by now, or gone
+            is_driven = CampaignStore.open(parent["store"]).is_driven()
+        if is_driven:
+            raise StoreLockedError(
+                f"{store.path} was forked from {parent['store']}, which is being driven with the same instrument; wait for it, or stop it"
+            )
+        parent = parent.get("parent")

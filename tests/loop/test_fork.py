@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from latentloop import open_campaign, run_campaign
-from latentloop.loop.errors import ConfigError, StoreError
+from latentloop.loop.errors import ConfigError, StoreError, StoreLockedError
 from latentloop.loop.fork import fork_campaign
 from latentloop.loop.operator import act
 from latentloop.loop.replay import replay
@@ -124,3 +124,30 @@ def test_what_an_operator_asked_for_and_was_measured_is_not_measured_again_by_a_
     made = fork_campaign(tmp_path / "x", 8, [], tmp_path / "y")
     assert made.wanted == []
     assert [trial.acquisition for trial in open_campaign(tmp_path / "y").trials[6:]] == ["operator", "log_ei", "log_ei"]
+
+
+@pytest.mark.parametrize("kind", ["physical", "pure"])
+def test_a_fork_does_not_fire_with_an_instrument_that_its_parent_is_using(config, tmp_path, monkeypatch, kind):
+    def chosen(name):
+        parameters = {"target": "laboratory:smooth", "kind": kind}
+        return config(name=name, evaluator={"name": "python", "parameters": parameters}, **METHOD)
+
+    run_campaign(chosen("x"), tmp_path / "x")
+    monkeypatch.chdir(tmp_path)
+    fork_campaign("x", 4, [], tmp_path / "y")
+    fork_campaign("y", 3, [], tmp_path / "z")
+    parent = CampaignStore.open(tmp_path / "x")
+    monkeypatch.chdir("/")
+    parent.drive()
+    try:
+        if kind == "pure":
+            assert open_campaign(tmp_path / "z").counts() == {"completed": 6}
+        else:
+            for name in ("y", "z"):
+                with pytest.raises(StoreLockedError, match=r"was forked from /.*/x, which is being driven with the same instrument"):
+                    open_campaign(tmp_path / name)
+    finally:
+        parent.release()
+    assert open_campaign(tmp_path / "y").counts() == {"completed": 6}
+    parent.path.rename(tmp_path / "elsewhere")
+    assert open_campaign(tmp_path / "z").counts() == {"completed": 6}
