@@ -43,7 +43,7 @@ from latentloop.loop.store.campaign_store import CampaignStore
 IN_WORKERS = ("worker.firing", "worker.fired")
 ONCE = ("store.built", "store.named", "model.written", "model.counted")
 """Points that only the first session reaches."""
-_PATIENCE = 240.0
+_PATIENCE = 600.0
 _STARTS = 3
 _AMID_SECONDS = 0.12
 """Between the shot that is waited for and the kill: some die in the midst of a measurement, some between two."""
