@@ -147,7 +147,7 @@ def _add_predictions(figure: go.Figure, shown: Sequence[Trial], objective: Float
         mode="lines",
         name="predicted, 95 %",
         line={"color": BLUE, "width": _BAR_WIDTH if len(predicted) <= _MOST_WIDE else 1},
-        opacity=0.3,
+        opacity=0.4,
         hoverinfo="skip",
     )
     low, high = float(objective.min()), float(objective.max())

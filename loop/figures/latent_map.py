@@ -104,7 +104,7 @@ def draw_latent_map(
     roles["pending"] = _add_trials(figure, "under way or held", under_way, diamond)
     star = {"symbol": "star", "size": 17, "color": INCUMBENT, "line": {"color": "white", "width": 1.2}}
     roles["incumbent"] = _add_trials(figure, "best", [] if best is None else [done[best]], star)
-    arrange(figure, [Panel(quantity, 1, "coloraxis" if done else "")], panel_aspect=1.2)
+    arrange(figure, [Panel(quantity if done else "", 1, "coloraxis" if done else "")], panel_aspect=1.2)
     names = [axis_names[k] if k < len(axis_names) else f"z<sub>{k + 1}</sub>" + (f" of {d}" if d > 2 else "") for k in (0, 1)]
     for k, axis in enumerate((figure.layout.xaxis, figure.layout.yaxis)):
         axis.update(title_text=names[k], showgrid=False)
@@ -157,7 +157,8 @@ def _bar(title: str) -> dict[str, object]:
 def _share_scale(figure: go.Figure, values: FloatArray, layers: LatentLayers | None, goal: Goal) -> None:
     """Give explored trials and the mean one scale, so that both can be compared."""
     seen = values if layers is None else np.concatenate([values, layers.surrogate.mean[np.isfinite(layers.surrogate.mean)]])
-    scale: dict[str, object] = {"colorscale": value_scale(is_bright_low=goal == "minimize")}
+    # Before the first value there is no bar: the first trials that a page appends would bring Plotly's own, which never goes away again.
+    scale: dict[str, object] = {"colorscale": value_scale(is_bright_low=goal == "minimize"), "showscale": bool(len(values))}
     if seen.size:
         scale |= {"cmin": float(seen.min()), "cmax": float(seen.max())}
     figure.update_layout(coloraxis=scale)

@@ -149,6 +149,8 @@ async def list_events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> EventPage:
     """Return the events of the journal after a number."""
+    if desk.catalogue.get_or_starting(campaign) is None:
+        return EventPage(events=[])
     watch = await desk.catalogue.ready(campaign)
     return EventPage(events=[event_message(event) for event in watch.events(after, limit)])
 

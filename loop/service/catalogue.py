@@ -98,7 +98,7 @@ class Catalogue:
         if watch is None:
             if name in self.launcher.names():
                 raise refuse(409, f"campaign {name!r} has no folder yet: {self._early(name).reason or 'it is starting'}")
-            raise refuse(404, f"there is no campaign {name[:80]!r}; GET /api/v1/campaigns lists them")
+            raise refuse(404, f"there is no campaign {name[:80]!r}; the list of campaigns has those that you may see")
         return watch
 
     async def ready(self, name: str) -> CampaignWatch:

@@ -57,7 +57,7 @@ def reduced_schema(settings: ServerSettings) -> dict[str, Any]:
                 {"type": "null"},
             ],
         }
-    return _said_for_others(schema)
+    return {key: _said_for_others(value) for key, value in schema.items()}
 
 
 def _said_for_others(part: Any) -> Any:

@@ -85,6 +85,8 @@ async def list_trials(
     newest: bool = False,
 ) -> TrialPage:
     """Return some of the trials, by number, the newest first where asked for."""
+    if desk.catalogue.get_or_starting(campaign) is None:
+        return TrialPage(total=0, trials=[])
     watch = await desk.catalogue.ready(campaign)
     trials: list[Trial] = watch.history.trials
     if state:

@@ -113,6 +113,7 @@ def serving(tmp_path_factory):
         evaluators = {
             name: {"evaluator": {"name": "python", "parameters": {"target": f"laboratory:{name}"}}} for name in ("slow", "pictures")
         }
+        evaluators["none"] = {"evaluator": {"name": "python", "parameters": {"target": "laboratory:none_such"}}}
         eventful = {"target": "laboratory:Eventful", "arguments": {"vanishing": [1, 2], "wild": [3], "wrong": 11.0}}
         evaluators["eventful"] = {"evaluator": {"name": "python", "parameters": eventful}}
         evaluators["ferrosim"] = {"evaluator": {"name": "ferrosim"}, "adjustable": ["*"]}
@@ -158,7 +159,7 @@ def opened(browser):
         page.goto(address)
         return page
 
-    open_page.expected = expected
+    open_page.expected, open_page.said = expected, said
     yield open_page
     context.close()
     loud = [text for text in said if not text.startswith(("verbose", "debug", "info"))]

@@ -71,6 +71,35 @@ def test_a_campaign_is_created_watched_paused_and_resumed(server, opened):
 
 
 @pytest.mark.slow
+def test_a_campaign_is_paused_while_it_starts_and_shows_its_figures_once_it_goes_on(server, opened):
+    create(server, "early", **{"budget.trials": 12})
+    page = opened(f"{server.url}/#/campaign/early")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".headline .badge")).to_have_text("paused")
+    expect(page.locator(".facts")).to_contain_text("0 of 12")
+    expect(page.get_by_text("Calibration of the surrogate")).to_be_visible()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".headline .badge")).to_have_text("finished")
+    # The last of them is the latest picture, with what was expected of the trials, and one colour bar.
+    bars = "() => [...document.querySelectorAll('.plot')].map(p => p.layout?.meta?.latentloop?.predicted ?? -1).some(n => n >= 0)"
+    until(lambda: page.evaluate(bars))
+    until(lambda: page.locator(".board .colorbar").count() == 1)
+
+
+@pytest.mark.slow
+def test_a_campaign_that_could_not_start_says_why_and_can_be_deleted(server, opened):
+    create(server, "broken", **{"evaluator.name": "none"})
+    page = opened(f"{server.url}/#/campaign/broken")
+    expect(page.locator(".headline .badge")).to_have_text("failed")
+    expect(page.locator(".reason")).to_contain_text("none_such")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_label("Type broken").fill("broken")
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Campaigns")
+    expect(page.locator(".card", has_text="broken")).to_have_count(0)
+
+
+@pytest.mark.slow
 def test_the_figures_follow_without_being_drawn_anew_for_every_trial(server, opened):
     create(server, "followed", **{"budget.trials": 60})
     page = opened(f"{server.url}/#/campaign/followed")
@@ -157,9 +186,10 @@ def test_without_a_token_one_logs_in_and_a_viewer_cannot_act(serving, opened):
         tokens[role] = made.stdout.split()[-1]
     with Client(server.url, tokens["operator"]) as client:
         client.create("shown", preset="quick", overrides={**SLOW, "budget.trials": 4, "safety.approval": "each"})
-    opened.expected.append(re.compile("status of 40[13]"))
     page = opened(f"{server.url}/#/campaign/shown")
     page.get_by_label("Token").fill("not a token")
+    assert [text for text in opened.said if text.startswith("error")] == [], "nothing is refused before anything was tried"
+    opened.expected.append(re.compile("status of 40[13]"))
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("alert")).not_to_be_empty()
     page.get_by_label("Token").fill(tokens["viewer"])

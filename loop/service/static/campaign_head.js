@@ -22,8 +22,10 @@ export function progress(summary) {
 
 /** Title, state, facts and buttons. */
 export class CampaignHead {
-  constructor(campaign) {
+  /** `isEarly`: the campaign has no folder, so there are no numbers. */
+  constructor(campaign, { isEarly = false } = {}) {
     this.campaign = campaign;
+    this.isEarly = isEarly;
     this.title = h("h1", { tabindex: "-1" });
     this.place = h("span", { role: "status" });
     this.about = h("p", { class: "soft about" });
@@ -33,6 +35,7 @@ export class CampaignHead {
     const list = h("dl", { class: "facts" }, ["Best", "Trials", "Running for", "Time left", "Objective"].map((name) => this.#fact(name)));
     this.bar = h("div", { class: "bar" });
     this.element = h("div", { class: "head" }, h("div", { class: "headline" }, this.title, this.place, this.buttons), this.about, this.reason, this.bar, list);
+    list.hidden = this.bar.hidden = isEarly;
     this.state = null;
     this.update({ summary: true });
     this.clock = setInterval(() => this.#tick(), 1000);
@@ -93,13 +96,14 @@ export class CampaignHead {
 
   #actions(summary) {
     if (!mayOperate()) return [];
-    const act = (verb, done, body) => attempt(() => post(["campaigns", this.campaign.name, verb], body), done).then(() => this.campaign.refresh());
+    const kept = (done) => (summary.state === "starting" ? "Kept: it is done as soon as the campaign has started." : done);
+    const act = (verb, done, body) => attempt(() => post(["campaigns", this.campaign.name, verb], body), kept(done)).then(() => this.campaign.refresh());
     const isDriven = ["running", "starting"].includes(summary.state);
     return [
       isDriven ? button("Pause", () => act("pause", "Pausing: trials under way are finished first.")) : null,
-      ["paused", "interrupted", "failed"].includes(summary.state) ? button("Resume", () => act("resume", "Resumed."), { kind: "main" }) : null,
+      ["paused", "interrupted", "failed"].includes(summary.state) && !this.isEarly ? button("Resume", () => act("resume", "Resumed."), { kind: "main" }) : null,
       isDriven || summary.state === "paused" ? button("Stop …", () => this.#stop(), { kind: "danger" }) : null,
-      button("Fork …", () => this.#fork(), { kind: "quiet" }),
+      this.isEarly ? null : button("Fork …", () => this.#fork(), { kind: "quiet" }),
       mayAdminister() && !isDriven ? button("Delete …", () => this.#delete(), { kind: "quiet" }) : null,
     ];
   }

@@ -19,6 +19,11 @@ import { TrialPanel } from "./trial_panel.js";
 import { TrialsPanel } from "./trials_panel.js";
 
 const START_WAIT = 400;
+const EARLY = {
+  starting: "The campaign is starting: its driver prepares evaluator and workers …",
+  failed: "It could not be started. Delete it, and start another one with other settings.",
+  damaged: "Its journal cannot be read.",
+};
 
 /** Fills `main` with a campaign; `isWanted()` says whether anybody still waits for it. Returns what lets go of it. */
 export async function openCampaign(main, { name, trial, isWanted }) {
@@ -26,7 +31,7 @@ export async function openCampaign(main, { name, trial, isWanted }) {
   const state = h("p", { class: "absent", role: "status" }, "Loading …");
   fill(main, h("h1", { tabindex: "-1" }, name), state);
   loadPlotly().catch(() => {}); // beside the data; a figure that wants it later says what is wrong
-  await ready(campaign, state, isWanted);
+  await ready(campaign, main, state, isWanted);
   if (!isWanted()) return () => campaign.close();
   if (trial !== undefined && Number.isFinite(Number(trial))) campaign.chosen = Number(trial);
   const latent = campaign.add(new LatentPanel(campaign));
@@ -42,7 +47,7 @@ export async function openCampaign(main, { name, trial, isWanted }) {
     new EventsPanel(campaign),
   ].map((panel) => campaign.add(panel));
   // Three columns on a wall screen, two on a desk with the trial underneath, one on a phone: see layout.css.
-  const columns = [[latent, queue, events], [trace, trajectories], [one]];
+  const columns = [[latent, events], [trace, trajectories], [one, queue]];
   const panels = columns.flat();
   const lower = [campaign.add(new TrialsPanel(campaign)), campaign.add(new FiguresPanel(campaign)), campaign.add(new SettingsPanel(campaign))];
   if (edit) {
@@ -59,15 +64,28 @@ export async function openCampaign(main, { name, trial, isWanted }) {
   };
 }
 
-/** Loads a campaign; of one that is just being started there is nothing to read yet. */
-async function ready(campaign, state, isWanted) {
-  while (isWanted()) {
-    const detail = await get(["campaigns", campaign.name]);
-    if (detail.state !== "starting" || detail.last_event >= 0) {
-      await campaign.load(detail);
-      return;
+/** Loads a campaign; of one that is just being started, or could not be, there is nothing to see but that, and what can be done about it. */
+async function ready(campaign, main, state, isWanted) {
+  let head = null;
+  try {
+    while (isWanted()) {
+      const detail = await get(["campaigns", campaign.name]);
+      if (detail.last_event >= 0) {
+        await campaign.load(detail);
+        return;
+      }
+      campaign.detail = campaign.summary = detail;
+      if (head) head.update({ summary: true });
+      else {
+        head = new CampaignHead(campaign, { isEarly: true });
+        fill(main, head.element, state);
+        main.closest("[aria-busy]")?.removeAttribute("aria-busy"); // it may stay so for long
+        document.title = `${campaign.name} · latentloop`;
+      }
+      write(state, EARLY[detail.state] ?? "There is nothing to see of it.");
+      await new Promise((resolve) => setTimeout(resolve, START_WAIT));
     }
-    write(state, "The campaign is starting …");
-    await new Promise((resolve) => setTimeout(resolve, START_WAIT));
+  } finally {
+    head?.close();
   }
 }

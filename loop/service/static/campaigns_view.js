@@ -152,16 +152,17 @@ class Card {
     this.needs.hidden = wanted.length === 0;
     this.element.classList.toggle("needy", wanted.length > 0);
     write(this.best, summary.incumbent ? number(summary.incumbent.objective) : "–");
-    write(this.metric, `${summary.goal} ${summary.metric}`);
+    const isThere = summary.budget > 0; // it has a folder
+    write(this.metric, isThere ? `${summary.goal} ${summary.metric}` : "");
     const spark = JSON.stringify(summary.sparkline || []);
     if (spark !== this.#spark) {
       this.#spark = spark;
       fill(this.line, summary.sparkline?.length > 1 ? sparkline(summary.sparkline) : null);
     }
     fill(this.bar, progress(summary));
-    write(this.trials, `${count(summary.n_trials)} of ${some(summary.budget, "trial")}`);
+    write(this.trials, isThere ? `${count(summary.n_trials)} of ${some(summary.budget, "trial")}` : "no trial yet");
     const left = summary.state === "running" && summary.seconds_left !== null ? `${duration(summary.seconds_left)} left` : `ran ${duration(summary.seconds)}`;
-    write(this.time, left);
+    write(this.time, isThere ? left : "");
     write(this.reason, summary.reason || "");
     this.reason.hidden = !summary.reason;
   }

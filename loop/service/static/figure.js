@@ -1,12 +1,13 @@
 // A Plotly figure of the service in a card. Plotly itself is loaded when the first figure is wanted. A figure is fetched when it comes
 // into view; what has changed since is fetched again at most every few seconds and at most a tenth of the time, however busy the
-// campaign is; single points are appended in between.
+// campaign is (but within a quarter of a minute); single points are appended in between.
 
 import { get } from "./api.js";
 import { fill, h } from "./element.js";
 import { isDark, onTheme } from "./theme.js";
 
 const LEAST_WAIT = 2000;
+const LONGEST_WAIT = 15000;
 const SHARE = 10; // a figure may take a tenth of the time
 const TALLEST = 0.72; // of the window
 
@@ -81,6 +82,12 @@ export class Figure {
     this.invalidate();
   }
 
+  /** Says that the figure is old and that nothing newer is to come: it is drawn at once. */
+  hurry() {
+    this.#next = 0;
+    this.invalidate();
+  }
+
   /** Changes drawn data through `edit(data, layout)` and draws once; does nothing while there is nothing drawn. */
   async revise(edit) {
     if (!this.content || this.plot.hidden) return;
@@ -127,7 +134,7 @@ export class Figure {
     } finally {
       this.#isBusy = false;
       const took = performance.now() - start;
-      this.#next = performance.now() + Math.max(LEAST_WAIT, SHARE * took);
+      this.#next = performance.now() + Math.min(LONGEST_WAIT, Math.max(LEAST_WAIT, SHARE * took));
       this.#schedule();
     }
   }

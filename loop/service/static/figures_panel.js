@@ -19,6 +19,7 @@ export class FiguresPanel {
 
   /** Says to open figures that they are old. */
   update(change) {
+    if (change.events.some((event) => event.kind === "model")) this.#list(); // some figures are there from then on
     if (change.trials.some((trial) => trial.state === "completed")) for (const figure of this.figures) figure.invalidate();
   }
 
@@ -32,6 +33,10 @@ export class FiguresPanel {
       const { figures } = await get(["campaigns", this.campaign.name, "figures"]);
       const more = figures.filter((figure) => !SHOWN_ABOVE.has(figure.name));
       this.element.hidden = more.length === 0;
+      const names = more.map((figure) => figure.name).join(" ");
+      if (names === this.names) return; // what is open stays open
+      this.names = names;
+      for (const figure of this.figures.splice(0)) figure.close();
       fill(this.place, more.map((figure) => this.#fold(figure)));
     } catch {
       this.element.hidden = true; // the other panels say what is wrong

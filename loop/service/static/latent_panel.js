@@ -48,6 +48,9 @@ export class LatentPanel {
   /** Appends new trials, and asks for new surfaces at leisure. */
   update(change) {
     if (change.detail && !this.figure.content) this.figure.invalidate();
+    const hasEnded = this.state === "running" && this.campaign.summary.state !== "running";
+    this.state = this.campaign.summary.state;
+    if (hasEnded) this.figure.hurry();
     for (const trial of change.trials) this.#waiting.set(trial.number, trial);
     if (!this.#waiting.size || this.#timer) return;
     this.#timer = setTimeout(() => this.#append(), 60);

@@ -27,6 +27,9 @@ export class TracePanel {
 
   /** Takes new trials; they are drawn together, at most an eighth of the time. */
   update(change) {
+    const hasEnded = this.state === "running" && this.campaign.summary.state !== "running";
+    this.state = this.campaign.summary.state;
+    if (hasEnded) this.figure.hurry();
     for (const trial of change.trials) this.#waiting.set(trial.number, trial);
     if (!this.#waiting.size || this.#timer) return;
     this.#timer = setTimeout(() => this.#append(), 60);

@@ -39,6 +39,9 @@ def test_points_carry_the_number_of_their_trial_in_the_trace_of_their_role():
 
 def test_a_page_can_append_to_every_set_of_points_before_the_first_trial():
     figure = draw_latent_map([], bounds=np.array([[-1.0, 1.0], [0.0, 2.0]]))
+    assert figure.layout.coloraxis.showscale is False  # nor does one come with the trials that a page appends
+    assert "objective" not in " ".join(note.text for note in figure.layout.annotations)
+    assert draw_latent_map(TRIALS).layout.coloraxis.showscale is True
     roles = figure.layout.meta["latentloop"]
     assert roles["layers"] == {}
     for role in ("training", "trials", "pending", "incumbent"):
