@@ -18,6 +18,9 @@ from ..store.faults import reach
 from ..store.lease import is_overtaken
 from ..threads import limit_threads
 
+_LONGEST_REASON = 2000
+"""Characters of what an evaluator's error says that are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluatorSpec:
@@ -121,10 +124,12 @@ class Worker:
                 if len(measured) != len(jobs):
                     raise ValueError(f"{len(measured)} measurements for {len(jobs)} trajectories")  # noqa: TRY301
                 results = [self._value(result) for result in measured]
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - an experiment that fails is a value
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - an experiment that fails is a value
                 if self.evaluator.kind == "pure":  # one of them is at fault: the single runs say which, and why
                     return [self._measure_one(job) for job in jobs]
-                reason = f"{len(jobs)} trials were measured together, and nobody knows which fired: {type(error).__name__}: {error}"
+                reason = f"{len(jobs)} trials were measured together, and nobody knows which fired: {_sentence(error)}"
                 results = [Failure(reason, is_unknown=True) for _ in jobs]
             seconds = (perf_counter() - start) / len(jobs)
             return [Outcome(job.trial, result, seconds, self.name) for job, result in zip(jobs, results, strict=True)]
@@ -141,10 +146,10 @@ class Worker:
                 result = self._checked(self.evaluator.measure_job(job))
             else:
                 result = self._checked(self.evaluator.measure(job.trajectory))
-        except UnknownOutcomeError as error:
-            result = Failure(str(error), is_unknown=True)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - an experiment that fails is a value, also one that calls sys.exit
-            result = Failure(f"{type(error).__name__}: {error}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - an experiment that fails is a value, also one that calls sys.exit or is cancelled
+            result = Failure(_sentence(error), is_unknown=isinstance(error, UnknownOutcomeError))
         reach("worker.fired")
         return Outcome(job.trial, result, perf_counter() - start, self.name)
 
@@ -153,7 +158,7 @@ class Worker:
         try:
             return self._checked(result)
         except Exception as error:  # noqa: BLE001 - an experiment that fails is a value
-            return Failure(f"{type(error).__name__}: {error}")
+            return Failure(_sentence(error))
 
     def _checked(self, result: Any) -> Measurement:
         """Return a measurement of plain numbers and arrays: whatever else an evaluator put in is an error here, not in the store."""
@@ -169,6 +174,18 @@ class Worker:
         for name in arrays:
             require_free_name(name)
         return Measurement(numbers["metric"], numbers["standard error"], arrays if self.spec.keep_arrays else {})
+
+
+def _sentence(error: BaseException) -> str:
+    """Return what an error says, as text that every terminal, page and file can hold."""
+    try:
+        said = str(error)
+    except Exception as another:  # noqa: BLE001 - an evaluator's own error may do anything
+        said = f"it cannot be shown: {type(another).__name__}"
+    said = said if isinstance(error, UnknownOutcomeError) else f"{type(error).__name__}: {said}"
+    if len(said) > _LONGEST_REASON:
+        said = f"{said[:_LONGEST_REASON]} ... ({len(said)} characters)"
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in said)
 
 
 def _overtaken(job: Job) -> Failure | None:

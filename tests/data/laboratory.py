@@ -1,5 +1,6 @@
 """Evaluators for the tests: functions of a trajectory, good and bad, as users write them."""
 
+import asyncio
 import os
 import sys
 import time
@@ -48,6 +49,13 @@ def process(trajectory):
     return {"objective": smooth(trajectory), "process": os.getpid(), "parent": os.getppid()}
 
 
+class UnsayableError(Exception):
+    """One that fails to say what it is."""
+
+    def __str__(self):
+        raise ValueError("nobody knows")
+
+
 def temperamental(trajectory):
     """Do what the trajectory's first step says."""
     mood = int(trajectory[0])
@@ -78,6 +86,12 @@ def temperamental(trajectory):
     if mood == 13:
         print("measuring", len(trajectory), "steps")
         print("a warning", file=sys.stderr)
+    if mood == 14:
+        raise asyncio.CancelledError("somebody else's task")
+    if mood == 15:
+        raise RuntimeError("no file \udcff\x1b[2J" + "x" * 1_000_000)
+    if mood == 16:
+        raise UnsayableError
     return {-1: float("nan"), -2: float("inf"), -3: 1e300, -4: -float("inf")}.get(mood, smooth(trajectory))
 
 
