@@ -23,6 +23,7 @@ from .cli_service import serve
 from .cli_service import token as token_commands
 from .cli_store import replay, verify
 from .errors import LatentloopError
+from .terminal import forgiving
 from .threads import limit_threads
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def options(
 
 
 @app.command()
+@forgiving(_out, _err)
 def run(
     config: Source,
     store: Annotated[str, typer.Option("--store", help="Folder to make, or s3://bucket/prefix; it will hold the whole campaign.")],
@@ -97,6 +99,7 @@ def run(
 
 
 @app.command()
+@forgiving(_out, _err)
 def resume(store: Store, trials: Trials = None, executor: ExecutorName = None) -> None:
     """Continue a campaign: after Ctrl-C, after a kill, after a pause, or with more trials."""
     _out.print(f"latentloop resume {store}", markup=False)
@@ -110,6 +113,7 @@ def resume(store: Store, trials: Trials = None, executor: ExecutorName = None) -
 
 
 @app.command()
+@forgiving(_out, _err)
 def fork(
     store: Store,
     at_trial: Annotated[int, typer.Option("--at-trial", min=1, help="Number of the first trial that the new campaign proposes itself.")],

@@ -1,7 +1,6 @@
 """How a campaign looks in a terminal: progress bars with trial, incumbent and time left; plain lines where there is no terminal."""
 
 import math
-import sys
 from types import TracebackType
 
 from rich.console import Console
@@ -86,7 +85,7 @@ class TerminalObserver:
         elif done * 10 // max(total, 1) > self._tenth:
             self._tenth = done * 10 // max(total, 1)
             self._console.print(f"  {done}/{total}  {text}", highlight=False, markup=False)
-            sys.stdout.flush()
+            self._console.file.flush()
 
     def _end_bar(self) -> None:
         if self._task is not None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -129,3 +130,21 @@ def test_a_folder_without_permission_is_said_before_anything_starts(config, tmp_
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(StoreError, match="is not writable"):
         run_campaign(config(), tmp_path / "locked" / "x")
+
+
+@pytest.mark.parametrize("way", ["a full disk", "a pipe that nobody reads"])
+def test_a_log_that_cannot_be_written_does_not_stop_a_campaign(mapping, command, tmp_path, way):
+    program, environment = command
+    store = tmp_path / "x"
+    (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(mapping()))
+    arguments = [program, "run", str(tmp_path / "campaign.yaml"), "--store", str(store)]
+    if way == "a full disk":
+        with Path("/dev/full").open("w") as full:
+            process = subprocess.Popen(arguments, env=environment, stdout=full, stderr=full)
+    else:
+        process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for pipe in (process.stdout, process.stderr):
+            pipe.close()
+    assert process.wait(120) == 0
+    opened = CampaignStore.open(store).history
+    assert (opened.last_session, opened.counts()) == ("finished", {"completed": 6})
