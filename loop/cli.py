@@ -251,20 +251,25 @@ def _all_overrides(overrides: list[str] | None, **options: object) -> list[str]:
 
 @contextmanager
 def _watching(store: str = "STORE") -> Iterator[tuple["TerminalObserver", "StopFlag"]]:
-    """Show progress, and turn the first Ctrl-C or SIGTERM into a request to stop after the measurements under way."""
+    """Show progress, and turn the first Ctrl-C, SIGTERM or closed terminal into a request to stop after the measurements under way."""
     from .observer import StopFlag
     from .progress import TerminalObserver
 
     should_stop = StopFlag()
+    hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup and signal.getsignal(hangup) is signal.SIG_IGN:
+        hangup = None  # `nohup latentloop run` does not hear of its terminal
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature that signal wants
         if should_stop.is_set:
+            if number == hangup:  # a terminal that is closed says so more than once
+                return
             raise KeyboardInterrupt
         should_stop.set()
         _err.print("\nstopping after the measurements under way; Ctrl-C again stops at once")
 
     handlers: dict[signal.Signals, Callable[..., object] | int | None] = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, *([hangup] if hangup else [])):
         handlers[number] = signal.signal(number, stop)
     try:
         with TerminalObserver(_out, store) as observer:
