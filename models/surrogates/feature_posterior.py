@@ -56,7 +56,7 @@ class FeaturePosterior:
     ) -> None:
         self.kernel, self.features, self.y, self.noise, self.mean, self.scale = kernel, features, y, noise, mean, scale
         self.n_real = len(y) if n_real is None else n_real
-        self._factor = factorize(scale * kernel.value(squared_distances(features, features)), noise)
+        self._factor = factorize(scale * kernel.value(squared_distances(features, features), overwrite=True), noise)
         # The leading block of a Cholesky factor is the factor of the leading block.
         self._real = self._factor[: self.n_real, : self.n_real]
         self._weights: Array = np.zeros(len(y))
@@ -74,7 +74,7 @@ class FeaturePosterior:
 
     def moments(self, phi: Array) -> Moments:
         """Belief at features (m, k)."""
-        cross = self.scale * self.kernel.value(squared_distances(phi, self.features))
+        cross = self.scale * self.kernel.value(squared_distances(phi, self.features), overwrite=True)
         return self._moments(cross)
 
     def gradients(self, phi: Array) -> tuple[Moments, Array, Array, Array]:

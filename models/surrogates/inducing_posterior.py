@@ -147,7 +147,7 @@ class InducingPosterior:
         return variance
 
     def _covariance(self, a: Array, b: Array) -> Array:
-        return self.scale * self.kernel.value(squared_distances(a, b))
+        return self.scale * self.kernel.value(squared_distances(a, b), overwrite=True)
 
     def _explaining(self, values: Array) -> Array:
         """A^-1 K_Zn N^-1 values: the weights (m,) of the inducing points' covariances that values (n,) ask for."""

@@ -25,8 +25,13 @@ class Kernel(ABC):
     """A covariance function of the scaled squared distance."""
 
     @abstractmethod
-    def value(self, squared: Array) -> Array:
-        """Covariance at scaled squared distances r^2 of any shape."""
+    def value(self, squared: Array, *, overwrite: bool = False) -> Array:
+        """Covariance at scaled squared distances r^2 of any shape.
+
+        Args:
+            squared: r^2.
+            overwrite: Whether `squared` may be used as memory; a fresh page costs more than the arithmetic on it.
+        """
 
     @abstractmethod
     def slope(self, squared: Array) -> Array:
@@ -42,15 +47,16 @@ class Kernel(ABC):
 
     def matrix(self, a: Array, b: Array, lengthscale: Array) -> Array:
         """Covariances (n, m) between points a (n, d) and b (m, d)."""
-        return self.value(squared_distances(a / lengthscale, b / lengthscale))
+        return self.value(squared_distances(a / lengthscale, b / lengthscale), overwrite=True)
 
 
 class RBF(Kernel):
     """Squared-exponential covariance: infinitely smooth functions."""
 
-    def value(self, squared: Array) -> Array:
+    def value(self, squared: Array, *, overwrite: bool = False) -> Array:
         """See `Kernel.value`."""
-        return np.exp(-0.5 * squared)
+        half = np.multiply(squared, -0.5, out=squared if overwrite else None)
+        return np.asarray(np.exp(half, out=half))
 
     def slope(self, squared: Array) -> Array:
         """See `Kernel.slope`."""
@@ -64,10 +70,9 @@ class RBF(Kernel):
 class Matern52(Kernel):
     """Matern covariance with smoothness 5/2: functions that can be differentiated twice."""
 
-    def value(self, squared: Array) -> Array:
+    def value(self, squared: Array, *, overwrite: bool = False) -> Array:
         """See `Kernel.value`."""
-        root = np.multiply(squared, 5.0)
-        return self._parts(root)[0]
+        return self._value_and_decay(np.multiply(squared, 5.0, out=squared if overwrite else None))[0]
 
     def slope(self, squared: Array) -> Array:
         """See `Kernel.slope`."""
@@ -75,22 +80,24 @@ class Matern52(Kernel):
 
     def value_and_slope(self, squared: Array) -> tuple[Array, Array]:
         """See `Kernel.value_and_slope`; one exponential serves both."""
-        value, decay, root = self._parts(np.multiply(squared, 5.0))
-        root += 1.0
-        root *= decay
-        root *= -5.0 / 6.0
-        return value, root
+        root = np.multiply(squared, 5.0)
+        slope = np.sqrt(root)
+        value, decay = self._value_and_decay(root)
+        slope += 1.0
+        slope *= decay
+        slope *= -5.0 / 6.0
+        return value, slope
 
     @staticmethod
-    def _parts(scaled: Array) -> tuple[Array, Array, Array]:
-        """Covariance, exp(-root) and root = sqrt(5) r of 5 r^2, which is overwritten: large temporaries cost more than the arithmetic."""
+    def _value_and_decay(scaled: Array) -> tuple[Array, Array]:
+        """Covariance, and exp(-sqrt(5) r), of 5 r^2, which is overwritten: large temporaries cost more than the arithmetic."""
         value = np.multiply(scaled, 1.0 / 3.0)
         value += 1.0
         root = np.sqrt(scaled, out=scaled)
         value += root
-        decay = np.exp(np.negative(root))
+        decay = np.exp(np.negative(root, out=root), out=root)
         value *= decay
-        return value, decay, root
+        return value, decay
 
     def frequencies(self, n: int, d: int, generator: np.random.Generator) -> Array:
         """See `Kernel.frequencies`."""

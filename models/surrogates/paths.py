@@ -55,7 +55,7 @@ class PosteriorPath:
 
     def value(self, x: Array) -> Array:
         """Values (m,) alone, at a third of the price."""
-        covariance = self.kernel.value(squared_distances(x / self.learned.lengthscale, self.known))
+        covariance = self.kernel.value(squared_distances(x / self.learned.lengthscale, self.known), overwrite=True)
         prior = prior_values(x @ self.frequency.T, self.cosines, self.sines)
         values: Array = self.learned.mean + prior + covariance @ self.update
         return values
