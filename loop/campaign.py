@@ -18,7 +18,7 @@ from .errors import ConfigError
 from .optimizer import Optimizer
 from .records import CONTROL, Candidate, EvaluatorKind, Failure, FloatArray, Outcome, Signal, Trial, TrialState, Violation
 from .safety import Envelope
-from .standing import Place, Standing
+from .standing import Place, Standing, squared_error
 
 if TYPE_CHECKING:
     from ..models.latent import LatentSpace
@@ -103,13 +103,14 @@ class Campaign:
         self.standing = standing or Standing()
         if avoided is None:
             avoided = [trial.number for trial in trials if trial.state in _WITHOUT_VALUE and not trial.is_control]
-        x, y, y_var = self.standing.observations([trials[number] for number in told], self.config.optimizer.noise)
+        x, y, y_var, y_extra = self.standing.observations([trials[number] for number in told])
         waiting = [trial for trial in trials if trial.state in (TrialState.ARMED, TrialState.HELD) and not trial.is_control]
         self.optimizer.restore(
             n_asked=len(trials),
             x=x,
             y=y,
             y_var=y_var,
+            y_extra=y_extra,
             pending=self.standing.points(waiting),
             infeasible=self.standing.points(trials[number] for number in avoided),
             # A row of a pool that may have been measured is not asked for again, as it was when its outcome got lost.
@@ -142,6 +143,7 @@ class Campaign:
                 distance=float(distances[index]),
                 consistency=float(consistencies[index]),
                 model_version=self.model_version,
+                fallback=self.optimizer.fallback if not math.isnan(expected[index]) else "",
             )
             for index in range(q)
         ]
@@ -253,8 +255,8 @@ class Campaign:
             return  # the current latent model has no point for it
         z = place.z
         if judgement.state is TrialState.COMPLETED:
-            variance = self.standing.variance(judgement.objective_error, place.extra, self.config.optimizer.noise)
-            self.optimizer.tell(z[None], [judgement.objective], None if variance is None else [variance])
+            variance = squared_error(judgement.objective_error)
+            self.optimizer.tell(z[None], [judgement.objective], None if variance is None else [variance], y_extra=[place.extra])
         else:
             self.optimizer.discard(z[None], infeasible=judgement.state in _WITHOUT_VALUE)
 

@@ -19,6 +19,8 @@ def of_candidate(candidate: Candidate) -> dict[str, Any]:
         "consistency": jsonable(candidate.consistency),
         "model_version": candidate.model_version,
     }
+    if candidate.fallback:
+        data["fallback"] = candidate.fallback
     return {**data, "is_projected": True} if candidate.is_projected else data
 
 

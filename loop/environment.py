@@ -6,6 +6,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from threadpoolctl import threadpool_info
+
 _LIBRARIES = ("numpy", "scipy", "torch", "gpytorch", "botorch")
 
 
@@ -18,6 +20,11 @@ def environment(n_threads: int | None = None) -> dict[str, str]:
         **{name: version(name) for name in _LIBRARIES},
     }
     return facts if n_threads is None else {**facts, "threads": str(n_threads)}
+
+
+def n_threads() -> int:
+    """Return how many threads the numerical libraries of this process take, at most."""
+    return max((int(pool["num_threads"]) for pool in threadpool_info()), default=1)
 
 
 @cache

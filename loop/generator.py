@@ -22,7 +22,8 @@ from gest_api.generator import Generator
 from gest_api.vocs import VOCS, ContextualVariable, ContinuousVariable, DiscreteVariable, MaximizeObjective, MinimizeObjective
 
 from .errors import CandidatesExhaustedError
-from .optimizer import NamedChoice, Optimizer
+from .optimizer import Optimizer
+from .optimizer_state import NamedChoice
 from .records import FloatArray
 
 _MOST_COMBINATIONS = 100_000

@@ -4,6 +4,7 @@ Everything that an optimizer proposes follows from these arrays, in their order,
 """
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,6 @@ from .records import FloatArray
 
 if TYPE_CHECKING:
     from ..models.acquisition import CandidateSet
-
-LARGEST = 1e130
-"""Larger values are cut: their squares, which every model takes, would overflow."""
-_OUTLYING = 100.0
-"""Ranges of the middle eighty percent beyond which a value counts as an outlier; a true peak is rarely so high."""
 
 
 class Observations:
@@ -36,6 +32,8 @@ class Observations:
         """Their values (n,)."""
         self.y_var: FloatArray = np.empty(0)
         """Variances of these (n,), NaN where not known."""
+        self.y_extra: FloatArray = np.empty(0)
+        """Variances (n,) that come on top of those, known or not."""
         self.pending: FloatArray = none
         """Points asked and neither told nor discarded (p, d)."""
         self.spent: FloatArray = none
@@ -49,21 +47,22 @@ class Observations:
         return np.concatenate([self.x, self.pending, self.spent, self.infeasible])
 
     @property
-    def known_variances(self) -> FloatArray | None:
-        """Variances (n,) of the values where all of them are known, else None."""
-        known = np.isfinite(self.y_var)
-        return self.y_var if len(known) and known.all() else None
+    def is_flat(self) -> bool:
+        """Whether all values are equal, but for rounding; also where there are none."""
+        return not len(self.y) or bool(np.ptp(self.y) <= len(self.y) * np.finfo(np.float64).eps * np.abs(self.y).max())
 
-    def tell(self, X: npt.ArrayLike, y: npt.ArrayLike, y_var: npt.ArrayLike | None = None) -> None:
+    def tell(self, X: npt.ArrayLike, y: npt.ArrayLike, y_var: npt.ArrayLike | None = None, y_extra: npt.ArrayLike | None = None) -> None:
         """Add observations; see `Optimizer.tell`."""
         x = self.checked(X)
         values = _column(y, len(x), "y")
         variances = np.full(len(x), math.nan) if y_var is None else _column(y_var, len(x), "y_var")
-        if y_var is not None and (variances < 0).any():
-            raise ValueError("y_var must hold variances, which are not negative")
+        extra = np.zeros(len(x)) if y_extra is None else _column(y_extra, len(x), "y_extra")
+        if (variances < 0).any() or (extra < 0).any():
+            raise ValueError("y_var and y_extra must hold variances, which are not negative")
         self.x = np.concatenate([self.x, x])
         self.y = np.concatenate([self.y, values])
         self.y_var = np.concatenate([self.y_var, variances])
+        self.y_extra = np.concatenate([self.y_extra, extra])
         self._forget_pending(x)
 
     def wait_for(self, x: FloatArray) -> None:
@@ -94,6 +93,7 @@ class Observations:
             "x": self.x.tolist(),
             "y": self.y.tolist(),
             "y_var": [None if math.isnan(value) else value for value in self.y_var.tolist()],
+            "y_extra": self.y_extra.tolist(),
             "pending": self.pending.tolist(),
             "spent": self.spent.tolist(),
             "infeasible": self.infeasible.tolist(),
@@ -103,18 +103,20 @@ class Observations:
         self,
         x: npt.ArrayLike,
         y: npt.ArrayLike,
-        y_var: list[float | None] | None,
+        y_var: Sequence[float | None] | None,
+        y_extra: npt.ArrayLike | None,
         pending: npt.ArrayLike,
         spent: npt.ArrayLike,
         infeasible: npt.ArrayLike,
     ) -> None:
-        """Take over what `state` returned."""
+        """Take over what `state` returned; None for unknown variances and for none on top."""
         self.x, self.pending, self.spent, self.infeasible = (
             np.asarray(points, dtype=np.float64).reshape(-1, len(self._bounds)) for points in (x, pending, spent, infeasible)
         )
         self.y = np.asarray(y, dtype=np.float64).reshape(-1)
         variances = [None] * len(self.y) if y_var is None else y_var
         self.y_var = np.array([math.nan if value is None else value for value in variances], dtype=np.float64)
+        self.y_extra = np.zeros(len(self.y)) if y_extra is None else np.asarray(y_extra, dtype=np.float64).reshape(-1)
 
     def checked(self, X: npt.ArrayLike) -> FloatArray:
         """Return points of the box as (q, d) float64.
@@ -147,26 +149,6 @@ class Observations:
             else:
                 kept.append(row)
         self.pending = np.array(kept).reshape(-1, len(self._bounds))
-
-
-def tamed(values: FloatArray) -> FloatArray:
-    """Return values (n,) with outliers drawn in, so that one wild reading does not hide all others from the surrogate.
-
-    What lies further from the median than a hundred times the range of the middle eighty percent grows only logarithmically beyond that;
-    the order of the values stays, and usual ones do not change.
-    """
-    y = np.clip(values, -LARGEST, LARGEST)
-    low, middle, high = np.quantile(y, [0.1, 0.5, 0.9])
-    spread = float(high - low)
-    if spread <= 0.0:
-        apart = np.abs(y - middle)
-        spread = float(apart[apart > 0].min()) if (apart > 0).any() else 0.0
-    limit = _OUTLYING * spread
-    excess = np.abs(y - middle) - limit
-    if spread <= 0.0 or not (excess > 0).any():
-        return y
-    drawn_in = limit + spread * np.log1p(np.maximum(excess, 0.0) / spread)
-    return np.where(excess > 0, middle + np.sign(y - middle) * drawn_in, y)
 
 
 def checked_box(bounds: npt.ArrayLike) -> FloatArray:

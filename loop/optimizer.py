@@ -14,16 +14,19 @@ learns its hyperparameters from the first so many observations of a fixed schedu
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import qmc
 
-from .environment import environment
+from .environment import environment, n_threads
 from .errors import CandidatesExhaustedError
-from .observations import LARGEST, Observations, candidate_set, checked_box, tamed
+from .observations import Observations, candidate_set, checked_box
+from .optimizer_state import NamedChoice, checked_state, named_choice, variance, whole_number
+from .outliers import LARGEST, Usual, last_usual, refuted
 from .records import FloatArray, Goal, Incumbent
 from .registry import ACQUISITIONS, SURROGATES
 from .seeding import generator
@@ -31,8 +34,8 @@ from .seeding import generator
 CandidatesExhausted = CandidatesExhaustedError
 DEFAULT_SURROGATE = "auto"
 DEFAULT_ACQUISITION = "portfolio"
-
-NamedChoice = str | Mapping[str, Any]
+_GIVEN = ("bounds", "noise", "features", "n_observations")
+"""What surrogates may want to know that is no parameter of theirs."""
 
 
 class Optimizer:
@@ -75,28 +78,26 @@ class Optimizer:
         self._candidates = None if candidates is None else candidate_set(candidates, self.n_dimensions)
         if goal not in ("maximize", "minimize"):
             raise ValueError(f"goal must be 'maximize' or 'minimize', not {goal!r}")
-        if n_initial is not None and n_initial < 1:
-            raise ValueError(f"n_initial must be at least 1, not {n_initial}")
         self.goal: Goal = goal
-        self.seed = seed
-        self.noise = noise
-        self.n_initial = 2 * (self.n_dimensions + 1) if n_initial is None else n_initial
+        self.seed = whole_number(seed, "seed", 0)
+        self.noise = None if noise is None else variance(noise, "noise")
+        self.n_initial = 2 * (self.n_dimensions + 1) if n_initial is None else whole_number(n_initial, "n_initial", 1)
         self.features = features
         if region not in ("box", "ball"):
             raise ValueError(f"region must be 'box' or 'ball', not {region!r}")
         self.region = region
-        self._surrogate_choice = _choice(surrogate, DEFAULT_SURROGATE)
-        self._acquisition_choice = _choice(acquisition, DEFAULT_ACQUISITION)
+        self._surrogate_choice = named_choice(surrogate, "surrogate", DEFAULT_SURROGATE)
+        self._acquisition_choice = named_choice(acquisition, "acquisition", DEFAULT_ACQUISITION)
         SURROGATES.check(self._surrogate_choice["name"])
+        if self._surrogate_choice["parameters"]:
+            SURROGATES.accept(self._surrogate_choice["name"], self._surrogate_choice["parameters"], *_GIVEN)
         self._acquisition = ACQUISITIONS.create(self._acquisition_choice["name"], self._acquisition_choice["parameters"])
         self._known = Observations(self.bounds)
         self.n_asked = 0
         self.last_origins: list[str] = []
         self.last_values = np.empty(0)
         self.last_predictions = np.empty((2, 0))
-        self._fitted: tuple[int, Any] | None = None
-        if self.noise is not None and not (math.isfinite(self.noise) and self.noise >= 0):
-            raise ValueError(f"noise must be a variance of at least 0, not {noise!r}")
+        self._fitted: _Fitted | None = None
 
     @property
     def candidates(self) -> FloatArray | None:
@@ -131,12 +132,12 @@ class Optimizer:
         Raises:
             CandidatesExhausted: fewer than q fixed candidates are left.
         """
-        if q < 1:
-            raise ValueError(f"ask(q): q must be at least 1, not {q}")
+        q = whole_number(q, "ask(q): q", 1)
         if self._candidates is not None:
             self._free_candidates(q)  # complains before anything changes
         n_left_of_design = max(0, self.n_initial - len(self._known.x) - len(self._known.pending))
-        n_design = q if not len(self._known.x) else min(q, n_left_of_design)
+        # While all values are equal no surrogate knows where to look, and its doubts would drive the search into the corners.
+        n_design = q if self._known.is_flat and self._acquisition.needs_surrogate else min(q, n_left_of_design)
         points, values = np.empty((0, self.n_dimensions)), np.empty(0)
         predictions = np.full((2, q), math.nan)
         if n_design:
@@ -155,18 +156,20 @@ class Optimizer:
         self.last_predictions = predictions
         return points
 
-    def tell(self, X: npt.ArrayLike, y: npt.ArrayLike, y_var: npt.ArrayLike | None = None) -> None:
+    def tell(self, X: npt.ArrayLike, y: npt.ArrayLike, y_var: npt.ArrayLike | None = None, *, y_extra: npt.ArrayLike | None = None) -> None:
         """Add observations; points need not have been asked for.
 
         Args:
             X: points, shape (q, d) (or (d,) for one).
             y: values, shape (q,) or (q, 1).
-            y_var: variances of the values, same shape as y.
+            y_var: variances of the values, same shape as y; NaN for those that are not known. Where some are known they are kept, and
+                those of the others are `noise`, or inferred.
+            y_extra: variances that come on top of those, known or inferred: of labels that are not quite those of their points.
 
         Raises:
             ValueError: shapes that do not fit, values that are not finite, points outside the box. Nothing is added then.
         """
-        self._known.tell(X, y, y_var)
+        self._known.tell(X, y, y_var, y_extra)
 
     def discard(self, X: npt.ArrayLike, infeasible: bool = False) -> None:
         """Free pending points that will not be told: failed, vetoed, refused.
@@ -235,25 +238,22 @@ class Optimizer:
             "region": self.region,
             "n_asked": self.n_asked,
             **self._known.state(),
-            "environment": environment(),
+            "environment": environment(n_threads()),
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], features: Callable[[FloatArray], FloatArray] | None = None) -> "Optimizer":
-        """Return an optimizer that goes on where `state` was taken; `features`, which no state holds, have to be given again."""
-        made = cls(
-            state["bounds"],
-            surrogate=state["surrogate"],
-            acquisition=state["acquisition"],
-            n_initial=state["n_initial"],
-            candidates=state["candidates"],
-            seed=state["seed"],
-            noise=state["noise"],
-            goal=state["goal"],
-            features=features,
-            region=state["region"],
-        )
-        made.restore(**{name: state[name] for name in ("n_asked", "x", "y", "pending", "y_var", "spent", "infeasible")})
+        """Return an optimizer that goes on where `state` was taken; `features`, which no state holds, have to be given again.
+
+        Raises:
+            ValueError: keys, shapes or values that no state has; the message says which, where, and how to mend it.
+        """
+        choices, history = checked_state(state)
+        try:
+            made = cls(**choices, features=features)
+        except ValueError as error:
+            raise ValueError(f"this state of an optimizer cannot be used: {error}") from error
+        made.restore(**history)
         return made
 
     def restore(
@@ -263,32 +263,55 @@ class Optimizer:
         x: npt.ArrayLike,
         y: npt.ArrayLike,
         pending: npt.ArrayLike,
-        y_var: list[float | None] | None = None,
+        y_var: Sequence[float | None] | None = None,
+        y_extra: npt.ArrayLike | None = None,
         spent: npt.ArrayLike = (),
         infeasible: npt.ArrayLike = (),
     ) -> None:
         """Take over a history: points asked so far, observations in the order of telling, what is pending, spent and infeasible."""
         self.n_asked = n_asked
-        self._known.restore(x, y, y_var, pending, spent, infeasible)
+        self._known.restore(x, y, y_var, y_extra, pending, spent, infeasible)
         self._fitted = None
 
     @property
     def surrogate(self) -> Any:
         """The surrogate, fitted to all observations (and kept until the next), of the objective times `sign`."""
+        return self._learned().surrogate
+
+    @property
+    def fallback(self) -> str:
+        """Why another model than the chosen surrogate answered last, as a sentence (`dkl` falls back to `gp`); empty where none did."""
+        return "" if self._fitted is None else str(getattr(self._fitted.surrogate, "fallback", ""))
+
+    def _learned(self) -> "_Fitted":
+        """Return what follows from all observations."""
         known = self._known
-        if self._fitted is None or self._fitted[0] != len(known.x):
+        if self._fitted is None or len(self._fitted.values) != len(known.x):
+            values = self.sign * known.y
+            # From the first so many: limits that moved with each observation would have surrogates learn all of them anew each time.
+            usual = Usual.of(values[: last_usual(len(values))])
+            low, high = self.bounds.T
+            is_refuted = refuted((known.x - low) / (high - low), values, usual)
             # Learning is a pure function of the observations; the old object only saves itself work that it has done before.
             surrogate = self.new_surrogate()
-            if self._fitted and type(self._fitted[1]) is type(surrogate):
-                surrogate = self._fitted[1]
-            surrogate.fit(known.x, tamed(self.sign * known.y), known.known_variances)
-            self._fitted = (len(known.x), surrogate)
-        return self._fitted[1]
+            if self._fitted is not None and type(self._fitted.surrogate) is type(surrogate):
+                surrogate = self._fitted.surrogate
+            values, extra, kept = usual.tamed(values), known.y_extra + usual.doubt(values), ~is_refuted
+            noise: dict[str, FloatArray] = {}
+            if np.isfinite(known.y_var[kept]).any():
+                noise["y_var"] = known.y_var[kept]
+            if extra[kept].any():
+                noise["extra"] = extra[kept]
+            surrogate.fit(known.x[kept], values[kept], **noise)
+            # A refuted reading is a place where one has been, and nothing to look around.
+            self._fitted = _Fitted(surrogate, np.where(is_refuted, values[kept].min(), values))
+        return self._fitted
 
     def new_surrogate(self) -> Any:
         """Return a surrogate of the chosen kind that knows nothing yet."""
         name, parameters = self._surrogate_choice["name"], self._surrogate_choice["parameters"]
-        known = {"bounds": self.bounds, "noise": self.noise, "features": self.features, "n_observations": len(self._known.x)}
+        given = (self.bounds, self.noise, self.features, len(self._known.x))
+        known = dict(zip(_GIVEN, given, strict=True))
         accepted = inspect.signature(SURROGATES.load(name)).parameters
         return SURROGATES.create(name, parameters, **{word: known[word] for word in known if word in accepted})
 
@@ -306,12 +329,13 @@ class Optimizer:
         sobol = qmc.Sobol(self.n_dimensions, scramble=True, rng=generator(self.seed, "initial"))
         if self.n_asked:
             sobol.fast_forward(self.n_asked)
-        # Drawn one by one: SciPy warns about a first draw whose length is not a power of two, which does not matter for a design.
-        unit = np.concatenate([sobol.random(1) for _ in range(n)])
-        if self.region == "ball":
-            return np.asarray(self._domain().from_unit(unit), dtype=np.float64)
-        low, high = self.bounds.T
-        return np.asarray(low + (high - low) * unit, dtype=np.float64)
+        domain, taken, chosen = self._domain(), self._known.taken, np.empty((0, self.n_dimensions))
+        while len(chosen) < n:
+            # One by one: SciPy warns about a first draw whose length is not a power of two, which does not matter for a design.
+            point = domain.from_unit(sobol.random(1))
+            if not domain.is_taken(point, taken)[0]:  # as those of an earlier campaign of the same seed would be
+                chosen = np.concatenate([chosen, point])
+        return chosen
 
     def _domain(self) -> Any:
         """Return what is searched where there are no fixed candidates."""
@@ -326,15 +350,17 @@ class Optimizer:
         domain = self._domain()
         if self._candidates is not None:
             domain = self._candidates.without(np.concatenate([known.spent, known.infeasible]))
-        surrogate = self.surrogate if self._acquisition.needs_surrogate else None
-        if surrogate is not None and len(known.infeasible):
-            surrogate = surrogate.condition(known.infeasible, np.full(len(known.infeasible), (self.sign * known.y).min()))
+        surrogate, values = None, np.clip(self.sign * known.y, -LARGEST, LARGEST)
+        if self._acquisition.needs_surrogate:
+            surrogate, values = self.surrogate, self._learned().values
+            if len(known.infeasible):
+                surrogate = surrogate.condition(known.infeasible, np.full(len(known.infeasible), values.min()))
         return self._acquisition.propose(
             surrogate,
             domain,
             q,
             pending=known.pending,
-            observed=Observed(known.x, np.clip(self.sign * known.y, -LARGEST, LARGEST)),
+            observed=Observed(known.x, values),
             generator=generator(self.seed, "acquisition", self.n_asked),
         )
 
@@ -349,7 +375,11 @@ class Optimizer:
         return free
 
 
-def _choice(choice: NamedChoice | None, default: str) -> dict[str, Any]:
-    if choice is None or isinstance(choice, str):
-        return {"name": choice or default, "parameters": {}}
-    return {"name": choice["name"], "parameters": dict(choice.get("parameters", {}))}
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """What follows from the observations."""
+
+    surrogate: Any
+    """Fitted to those that are believed."""
+    values: FloatArray
+    """Values (n,) of all of them as they rank, larger is better."""

@@ -22,7 +22,7 @@ import numpy as np
 from .config import CampaignConfig, config_from_mapping
 from .errors import ConfigError
 from .latent_training import latent_space, restore_model
-from .observations import tamed
+from .outliers import tamed
 from .records import FloatArray, TrajectorySet, Trial
 from .standing import Place, place_to, places_of
 from .store.campaign_store import CampaignStore

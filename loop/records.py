@@ -109,6 +109,8 @@ class Candidate:
     """What it breaks of the safety envelope; None where it may be measured."""
     is_projected: bool = False
     """True when z and the trajectory are not those of the optimizer, but were brought into the safety envelope."""
+    fallback: str = ""
+    """Why another model than the chosen surrogate stood behind the proposal, as a sentence; empty where none did."""
 
     def __post_init__(self) -> None:
         if self.z.ndim != 1 or not np.isfinite(self.z).all():
@@ -199,6 +201,8 @@ class Trial:
     """Hash of the safety envelope that it was armed for; empty for none."""
     is_projected: bool = False
     """True when it was brought into the safety envelope before it was recorded."""
+    fallback: str = ""
+    """Why another model than the chosen surrogate stood behind the proposal, as a sentence; empty where none did."""
     is_edited: bool = False
     """True when an operator changed what is measured."""
     is_outlier: bool = False

@@ -27,6 +27,7 @@ from .prior import prior_summary
 from .records import FloatArray, Trial, TrialState
 from .restoration import restored_campaign
 from .safety import Envelope
+from .status import fallback_summary
 from .store.campaign_store import CampaignStore
 from .store.history import History
 from .threads import set_model_threads
@@ -89,7 +90,8 @@ def _figures(store: CampaignStore, config: CampaignConfig, ground_truth: str | N
     history = store.history
     trace = ReportFigure(
         "Objective against trial",
-        f"Every measured trial, the best value so far as a line, and what the surrogate expected as bars (95 %).{_earlier(history)}",
+        f"Every measured trial, the best value so far as a line, and what the surrogate expected as bars (95 %)."
+        f"{_earlier(history)}{_fallback(history)}",
         draw_incumbent_trace(history.trials, goal=history.goal, objective_name=config.objective.metric),
     )
     if not history.models:
@@ -164,6 +166,14 @@ def _earlier(history: History) -> str:
     return (
         f" It started from {found['n_points']} earlier measurements of {found['source']}{left_out}, the best of them {found['best']:.6g}."
     )
+
+
+def _fallback(history: History) -> str:
+    """Return a sentence about another model that answered instead of the chosen surrogate; empty where none did."""
+    found = fallback_summary(history.trials)
+    if found is None:
+        return ""
+    return f" For {found['n_trials']} trials, the last of them trial {found['last']}, {found['reason']}."
 
 
 def _placed(campaign: Campaign, trials: list[Trial]) -> list[Trial]:

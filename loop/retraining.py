@@ -14,7 +14,7 @@ import numpy as np
 from .campaign import Campaign
 from .config import CampaignConfig
 from .latent_training import TrainedModel, describe, latent_space, restore_model
-from .observations import tamed
+from .outliers import tamed
 from .prior import prior_trajectories
 from .protocols import Executor, Progress
 from .records import FloatArray, TrajectorySet, Trial

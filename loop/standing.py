@@ -8,7 +8,7 @@ only. The share of a trajectory's variance that is lost on the way,
 
 says how close. For an objective that takes the directions of trajectory space as they come, this is also the share of the objective's
 variance that the label may be wrong by, so the label's variance grows by ``lost Var(y)``; beyond `MOST_LOST` the point is left out. The
-growth counts where the noise is known, by configuration or from the evaluator; where it is inferred, it is part of what is inferred.
+growth comes on top of the noise of a measurement, be that configured, given by the evaluator, or inferred.
 """
 
 import math
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .observations import LARGEST
+from .outliers import LARGEST
 from .records import FloatArray, Trial
 from .store.history import History, number
 
@@ -71,45 +71,26 @@ class Standing:
         """Return the codes of those of the trials that have one."""
         return [place.z for trial in trials if (place := self.place(trial)) is not None]
 
-    def observations(self, told: Sequence[Trial], noise: float | None) -> tuple[list[FloatArray], list[float], list[float | None]]:
-        """Return points, values and variances of all measurements, earlier ones first, as the optimizer is told them.
+    def observations(self, told: Sequence[Trial]) -> tuple[list[FloatArray], list[float], list[float | None], list[float]]:
+        """Return points, values, variances and what the places add to these, as the optimizer is told them; earlier measurements first.
 
         Args:
             told: completed trials in the order of telling.
-            noise: configured variance of the objective's noise; None where it is inferred.
         """
-        x, y, y_var = [], [], []
-        for point in self.earlier:
-            if point.place is not None:
-                x.append(point.place.z)
-                y.append(point.objective)
-                y_var.append(self.variance(point.error, point.place.extra, noise))
-        for trial in told:
-            place = self.place(trial)
-            if place is not None:
-                x.append(place.z)
-                y.append(trial.objective)
-                y_var.append(self.variance(trial.objective_error, place.extra, noise))
-        return x, y, y_var
+        found = [(point.place, point.objective, point.error) for point in self.earlier]
+        found += [(self.place(trial), trial.objective, trial.objective_error) for trial in told]
+        kept = [(place, value, error) for place, value, error in found if place is not None]
+        return (
+            [place.z for place, _, _ in kept],
+            [value for _, value, _ in kept],
+            [squared_error(error) for _, _, error in kept],
+            [place.extra for place, _, _ in kept],
+        )
 
-    def variance(self, error: float, extra: float, noise: float | None) -> float | None:
-        """Return the variance of a value; None where it is unknown.
 
-        Args:
-            error: its standard error, NaN where the evaluator gives none.
-            extra: what its place adds.
-            noise: configured variance of the noise.
-        """
-        if math.isfinite(error):
-            return min(error, LARGEST) ** 2 + extra
-        # The surrogate takes variances for all points or for none: with labels of their own variance, the others have the configured one.
-        return noise + extra if noise is not None and self.has_extra else None
-
-    @property
-    def has_extra(self) -> bool:
-        """Whether any label is less certain than its measurement."""
-        found = [point.place for point in self.earlier] + list(self.places.values())
-        return any(place is not None and place.extra > 0 for place in found)
+def squared_error(error: float) -> float | None:
+    """Return the variance of a value of which the standard error is known; None where it is not (NaN)."""
+    return min(error, LARGEST) ** 2 if math.isfinite(error) else None
 
 
 def places_of(model: "LatentModel", trajectories: FloatArray, training: FloatArray, spread: float) -> tuple[list[Place | None], FloatArray]:

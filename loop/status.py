@@ -1,12 +1,14 @@
 """How a campaign stands, from its journal alone."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from .prior import prior_summary
+from .records import Trial
 from .store.campaign_store import CampaignStore
 
 _SHOWN = 10
@@ -38,6 +40,7 @@ def campaign_status(store: str | Path) -> dict[str, Any]:
         "seconds": round(history.seconds_until(time.time()) if state in ("running", "paused") else history.seconds, 3),
         "reason": history.reason,
         "prior": prior_summary(history),
+        "fallback": fallback_summary(history.trials),
         "model_version": max(history.models, default=None),
     }
 
@@ -58,6 +61,7 @@ def status_table(facts: dict[str, Any]) -> Table:
         else f"{best['objective']:.6g} in trial {best['trial']} at z = ({', '.join(f'{value:.4f}' for value in best['z'])})",
         "earlier": _earlier(facts["prior"]),
         "retrained": f"{facts['model_version']} times" if facts["model_version"] else "",
+        "surrogate": _fallback(facts["fallback"]),
         "time": f"{facts['seconds']:.1f} s",
         "reason": facts["reason"],
     }
@@ -65,6 +69,19 @@ def status_table(facts: dict[str, Any]) -> Table:
         if value:
             table.add_row(key, value)
     return table
+
+
+def fallback_summary(trials: Sequence[Trial]) -> dict[str, Any] | None:
+    """Return for how many trials another model than the chosen surrogate answered, and why the last time; None for none."""
+    found = [trial for trial in trials if trial.fallback]
+    return {"n_trials": len(found), "last": found[-1].number, "reason": found[-1].fallback} if found else None
+
+
+def _fallback(facts: dict[str, Any] | None) -> str:
+    """Return that in words."""
+    if facts is None:
+        return ""
+    return f"{facts['reason']} (trial {facts['last']}; {facts['n_trials']} trials in all)"
 
 
 def _earlier(prior: dict[str, Any] | None) -> str:

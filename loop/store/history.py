@@ -296,6 +296,7 @@ class History:
             finished_at=event.time if state is TrialState.REFUSED else math.nan,
             envelope=data.get("envelope", ""),
             is_projected=data.get("is_projected", False),
+            fallback=data.get("fallback", ""),
             refers_to=data.get("refers_to"),
             batch=data["asked"][0] if "asked" in data else None,
             who=data.get("who", ""),

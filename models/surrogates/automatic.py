@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from .base import Surrogate
 from .gaussian_process import GaussianProcess
-from .input_layer import Features, as_rows
+from .input_layer import Features, decoded_rows
 from .pca_gaussian_process import PCAGaussianProcess
 from .sparse import EXACT_UNTIL, SparseGaussianProcess
 from .standardization import checked_box
@@ -31,6 +31,6 @@ def automatic_surrogate(
         ParameterError: The noise is negative.
     """
     box = checked_box(bounds)
-    if features is not None and as_rows(features(box.mean(axis=1)[None])).shape[1] > len(box):
+    if features is not None and decoded_rows(features, box.mean(axis=1)[None]).shape[1] > len(box):
         return PCAGaussianProcess(box, noise, features=features)
     return SparseGaussianProcess(box, noise) if n_observations > EXACT_UNTIL else GaussianProcess(box, noise)

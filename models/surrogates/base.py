@@ -46,8 +46,11 @@ class Surrogate(Protocol):
         """Number of observations known, fantasies included; 0 before `fit`."""
         ...
 
-    def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None) -> None:
-        """Learn from points (n, d), values (n,) and, where known, the variances (n,) of their noise. A pure function of these."""
+    def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None, extra: ArrayLike | None = None) -> None:
+        """Learn from points (n, d), values (n,) and, where known, the variances (n,) of their noise. A pure function of these.
+
+        `y_var` holds NaN where a variance is unknown; `extra` (n,), never negative, is added to known and to unknown ones.
+        """
         ...
 
     def posterior(self, x: ArrayLike) -> Posterior:

@@ -127,13 +127,20 @@ class DeepKernelSurrogate(LayeredSurrogate):
             raise NotFittedError("this deep kernel has no observations; call fit(x, y)")
         return self._report
 
+    @property
+    def fallback(self) -> str:
+        """Why the plain Gaussian process answers, as a sentence; empty where the deep kernel does."""
+        return "" if self.report.used == "deep kernel" else f"the plain Gaussian process answered instead of dkl: {self.report.reason}"
+
     def _scheduled(self, n: int) -> int:
         return last_refit(n, ALWAYS_UNTIL, REFIT_SHARE)
 
-    def _learn(self, x: Array, y: Array, noise: Array | None) -> tuple[Layer, Mixture]:
-        layer = chosen_layer(self.inputs, self.bounds, x, self.features, self.n_channels)
+    def _layer(self, x: Array) -> Layer:
+        return chosen_layer(self.inputs, self.bounds, x, self.features, self.n_channels)
+
+    def _learn(self, layer: Layer, x: Array, y: Array, noise: Array | None) -> Mixture:
         mixture, self._report = fit_deep_kernel(layer, x, y, noise, self.plan)
-        return layer, mixture
+        return mixture
 
 
 def fit_deep_kernel(layer: Layer, x: Array, y: Array, noise: Array | None, plan: DeepKernelPlan) -> tuple[Mixture, DeepKernelReport]:

@@ -60,11 +60,13 @@ class EnsembleSurrogate(LayeredSurrogate):
         self.inputs: Inputs = inputs
         self.n_channels = n_channels
 
-    def _learn(self, x: Array, y: Array, noise: Array | None) -> tuple[Layer, Mixture]:
-        layer = chosen_layer(self.inputs, self.bounds, x, self.features, self.n_channels)
+    def _layer(self, x: Array) -> Layer:
+        return chosen_layer(self.inputs, self.bounds, x, self.features, self.n_channels)
+
+    def _learn(self, layer: Layer, x: Array, y: Array, noise: Array | None) -> Mixture:
         u, low, edge = layer(x), layer.bounds[:, 0], layer.bounds[:, 1] - layer.bounds[:, 0]
         if len(y) < FEWEST_OBSERVATIONS or np.ptp(y) == 0:
-            return layer, Mixture([plain_member(u, y, most_probable(KERNELS["matern52"], (u - low) / edge, y, noise), edge)])
+            return Mixture([plain_member(u, y, most_probable(KERNELS["matern52"], (u - low) / edge, y, noise), edge)])
         rows = np.unique(np.linspace(0, len(y) - 1, min(len(y), MOST_LEARNED_FROM)).astype(np.int64))
         known = None if noise is None else noise[rows]
         members = []
@@ -72,4 +74,4 @@ class EnsembleSurrogate(LayeredSurrogate):
             learned = without(u[rows], y[rows], known, fold, low, edge)
             everywhere = np.full(len(y), np.median(learned.noise)) if noise is None else noise
             members.append(plain_member(u, y, replace(learned, noise=everywhere), edge))
-        return layer, Mixture(members)
+        return Mixture(members)

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_solve
 from scipy.linalg.blas import dtrmm
 from scipy.linalg.lapack import dtrtri
@@ -70,18 +70,20 @@ class GaussianProcess:
         self._fitted: Hyperparameters | None = None
         self._u: Array = np.empty((0, len(box)))
         self._y: Array = np.empty(0)
-        self._known: Array | None = None
-        self._lesson: tuple[Array, Array, Array | None] | None = None
+        self._known: Array = np.empty(0)
+        self._inferred: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
+        self._lesson: tuple[Array, Array, Array, NDArray[np.bool_]] | None = None
 
     # --- learning -------------------------------------------------------------------------------------------------------------
 
-    def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None) -> None:
+    def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None, extra: ArrayLike | None = None) -> None:
         """Learn from observations.
 
         Args:
             x: Points (n, d), n at least 1.
             y: Values (n,), or (n, 1).
-            y_var: Variances (n,) of the noise of each value.
+            y_var: Variances (n,) of the noise of each value; NaN where unknown.
+            extra: Variances (n,) to be added to those, known or inferred.
 
         Raises:
             ObservationError: The shapes do not fit together, a variance is negative, or a value is too large to be squared.
@@ -89,13 +91,15 @@ class GaussianProcess:
         """
         points = self._checked_points(x)
         values = checked_values(y, len(points))
-        known = self._known = known_variances(len(values), self.noise, y_var)
+        known, inferred = known_variances(len(values), self.noise, y_var, extra)
+        self._known, self._inferred = known, inferred
         n_learned = last_refit(len(values))
-        self._learn(points[:n_learned], values[:n_learned], None if known is None else known[:n_learned])
+        self._learn(points[:n_learned], values[:n_learned], known[:n_learned], inferred[:n_learned])
         learned = self._learned()
         self._u = (points - self._low) / self._edge
         self._y = self._units.apply(values)
-        noise = np.full(len(values), learned.noise[0]) if known is None else self._units.variances(known, FIXED_NOISE_FLOOR)
+        noise = self._units.variances(known, 0.0) + learned.common * inferred
+        noise = np.maximum(noise, FIXED_NOISE_FLOOR)
         self._factorize(noise)
 
     def condition(self, x: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -114,8 +118,8 @@ class GaussianProcess:
         grown._y = np.concatenate([self._y, self._units.apply(values)])
         noise = np.full(len(points), np.median(learned.noise))
         grown._fitted = replace(learned, noise=np.concatenate([learned.noise, noise]))
-        if self._known is not None:
-            grown._known = np.concatenate([self._known, noise * self._units.unit**2])
+        grown._inferred = np.concatenate([self._inferred, np.full(len(points), self._inferred.any())])
+        grown._known = np.concatenate([self._known, noise * self._units.unit**2 * ~grown._inferred[-len(points) :]])
         # Only the new rows of the factor and of its inverse are computed: p n^2 operations instead of n^3.
         kernel = KERNELS[self.kernel]
         border = dtrmm(1.0, self._inverse, kernel.matrix(new, self._u, learned.lengthscale).T, lower=1).T
@@ -139,8 +143,9 @@ class GaussianProcess:
         self._learned()
         chosen = np.asarray(rows, dtype=np.int64)
         local = type(self)(bounds, self.noise, self.kernel)
-        known = None if self._known is None else self._known[chosen]
-        local.fit(self._low + self._u[chosen] * self._edge, self._units.centre + self._units.unit * self._y[chosen], known)
+        known, inferred = self._known[chosen], self._inferred[chosen]
+        values = self._units.centre + self._units.unit * self._y[chosen]
+        local.fit(self._low + self._u[chosen] * self._edge, values, np.where(inferred, np.nan, known), np.where(inferred, known, 0.0))
         return local
 
     def to_unit(self, x: ArrayLike) -> Array:
@@ -258,15 +263,15 @@ class GaussianProcess:
             raise NotFittedError("this Gaussian process has no observations; call fit(x, y)")
         return self._fitted
 
-    def _learn(self, points: Array, values: Array, known: Array | None) -> None:
+    def _learn(self, points: Array, values: Array, known: Array, inferred: NDArray[np.bool_]) -> None:
         """Hyperparameters for these observations; kept as long as they are asked for again, which changes time and not results."""
-        asked = (points, values, known)
-        if self._lesson is not None and all(_same(one, other) for one, other in zip(self._lesson, asked, strict=True)):
+        asked = (points, values, known, inferred)
+        if self._lesson is not None and all(map(np.array_equal, self._lesson, asked)):
             return
         self._units = Standardization.of(values)
-        noise = None if known is None else self._units.variances(known, FIXED_NOISE_FLOOR)
+        noise = self._units.variances(known, 0.0)
         u = (points - self._low) / self._edge
-        self._fitted = most_probable(KERNELS[self.kernel], u, self._units.apply(values), noise)
+        self._fitted = most_probable(KERNELS[self.kernel], u, self._units.apply(values), noise, inferred)
         self._lesson = asked
 
     def _factorize(self, noise: Array) -> None:
@@ -298,9 +303,3 @@ def last_refit(n: int, always_until: int = ALWAYS_UNTIL, share: int = REFIT_SHAR
         if scheduled + step > n:
             return scheduled
         scheduled += step
-
-
-def _same(one: Array | None, other: Array | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return np.array_equal(one, other)

@@ -18,7 +18,7 @@ from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from ..errors import ParameterError
+from ..errors import NonFiniteError, ObservationError, ParameterError
 from .base import Array
 
 Features: TypeAlias = Callable[[Array], Array]
@@ -97,8 +97,8 @@ class DecodedLayer:
     """Latent vectors (n, d) -> what they stand for (n, D)."""
     layer: InputLayer
     """What of that is looked at."""
-    steps: Array
-    """Steps (d,) of the difference quotients: a decoder comes without its derivative."""
+    box: Array
+    """The box (d, 2) of the latent vectors: difference quotients do not look outside, where nobody has promised anything."""
 
     @property
     def bounds(self) -> Array:
@@ -107,7 +107,7 @@ class DecodedLayer:
 
     def __call__(self, x: Array) -> Array:
         """Inputs (n, k) of latent vectors (n, d)."""
-        return self.layer(as_rows(self.decode(x)))
+        return self.layer(decoded_rows(self.decode, x))
 
     def pullback(self, x: Array, gradient: Array) -> Array:
         """Gradients (n, d) by the latent vectors x (n, d), from gradients (n, k) by the inputs."""
@@ -116,10 +116,12 @@ class DecodedLayer:
     def value_and_jacobian(self, x: Array) -> tuple[Array, Array]:
         """Inputs (n, k) of latent vectors (n, d), and their derivatives (n, k, d), from one call of the decoder."""
         n, d = x.shape
-        moves = np.diag(self.steps)
-        around = np.concatenate([np.zeros((1, d)), moves, -moves])
-        inputs = self((x + around[:, None]).reshape(-1, d)).reshape(2 * d + 1, n, -1)
-        slopes = (inputs[1 : d + 1] - inputs[d + 1 :]) / (2.0 * self.steps[:, None, None])
+        low, high = np.minimum(x, self.box[:, 0]), np.maximum(x, self.box[:, 1])
+        moves = np.diag(STEP * (self.box[:, 1] - self.box[:, 0]))[:, None]
+        after, before = np.minimum(x + moves, high), np.maximum(x - moves, low)
+        inputs = self(np.concatenate([x[None], after, before]).reshape(-1, d)).reshape(2 * d + 1, n, -1)
+        steps = np.einsum("jnj->jn", after - before)
+        slopes = (inputs[1 : d + 1] - inputs[d + 1 :]) / steps[:, :, None]
         return inputs[0], np.moveaxis(slopes, 0, 2)
 
 
@@ -167,6 +169,24 @@ def as_rows(trajectories: Array) -> Array:
     return array.reshape(len(array), -1)
 
 
+def decoded_rows(decode: Features, x: Array) -> Array:
+    """What latent vectors x (n, d) decode to, as rows (n, T * C).
+
+    Raises:
+        ObservationError: Another number of trajectories than of points.
+        NonFiniteError: NaN or infinity among them; the message names the points.
+    """
+    rows = as_rows(decode(x))
+    if len(rows) != len(x):
+        raise ObservationError(f"features of {len(x)} points have {len(rows)} rows; return one trajectory for each point")
+    bad = ~np.isfinite(rows).all(axis=1)
+    if bad.any():
+        found = ", ".join(str(point.tolist()) for point in x[bad][:3])
+        more = f" and {int(bad.sum()) - 3} more" if bad.sum() > 3 else ""
+        raise NonFiniteError(f"features hold NaN or infinity at {found}{more}; make them finite in the whole box, or narrow the bounds")
+    return rows
+
+
 def box_layer(bounds: Array) -> InputLayer:
     """The layer that centres a box (d, 2), rows [low, high], and gives all its edges the same length."""
     edge = bounds[:, 1] - bounds[:, 0]
@@ -206,12 +226,11 @@ def layer_of(bounds: Array, x: Array, decode: Features | None, n_channels: int =
     """The layer that looks at trajectories: at the points x (n, d) themselves, or at what `decode` makes of them."""
     if decode is None:
         return trajectory_layer(x, n_channels, with_tail_means)
-    trajectories = np.asarray(decode(x), dtype=np.float64)
-    channels = trajectories.shape[2] if trajectories.ndim == 3 else n_channels
-    layer = trajectory_layer(as_rows(trajectories), channels, with_tail_means)
+    shape = np.shape(decode(x[:1]))
+    layer = trajectory_layer(decoded_rows(decode, x), shape[2] if len(shape) == 3 else n_channels, with_tail_means)
     if isinstance(decode, LinearReadout):
         return ReadoutLayer.of(decode, layer)
-    return DecodedLayer(decode, layer, STEP * (bounds[:, 1] - bounds[:, 0]))
+    return DecodedLayer(decode, layer, bounds)
 
 
 def check_inputs(inputs: str, n_channels: int) -> None:

@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike
 
 from ..errors import NotFittedError, ObservationError
 from .base import Array, Posterior, PosteriorGradient, ValueAndGradient
-from .input_layer import Layer
+from .input_layer import Layer, box_layer
 from .mixture import Mixture
-from .standardization import Standardization, checked_box, checked_column, checked_noise, checked_points, checked_values
+from .plain import completed
+from .standardization import Standardization, checked_box, checked_column, checked_noise, checked_points, checked_values, known_variances
 
 
 class LayeredSurrogate(ABC):
@@ -39,13 +40,14 @@ class LayeredSurrogate(ABC):
         self._known: tuple[Layer, Mixture, Standardization] | None = None
         self._lesson: tuple[tuple[Array, Array], tuple[Layer, Mixture, Standardization]] | None = None
 
-    def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None) -> None:
+    def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None, extra: ArrayLike | None = None) -> None:
         """Learn from observations.
 
         Args:
             x: Points (n, d), n at least 1.
             y: Values (n,), or (n, 1).
-            y_var: Variances (n,) of the noise of each value.
+            y_var: Variances (n,) of the noise of each value; NaN where unknown.
+            extra: Variances (n,) to be added to those, known or inferred.
 
         Raises:
             ObservationError: The shapes do not fit together, a variance is negative, or a value is too large to be squared.
@@ -53,12 +55,18 @@ class LayeredSurrogate(ABC):
         """
         points = checked_points(x, len(self.bounds))
         values = checked_values(y, len(points))
-        n_first = len(values) if y_var is not None else self._scheduled(len(values))
+        is_alike = y_var is None and extra is None  # every observation knows as much of its noise as the others
+        n_first = self._scheduled(len(values)) if is_alike else len(values)
         first = (points[:n_first], values[:n_first])
-        if y_var is not None or self._lesson is None or not all(map(np.array_equal, self._lesson[0], first)):
+        if not is_alike or self._lesson is None or not all(map(np.array_equal, self._lesson[0], first)):
             units = Standardization.of(first[1])
-            layer, mixture = self._learn(first[0], units.apply(first[1]), units.known_noise(n_first, self.noise, y_var))
-            self._lesson = (first, (layer, mixture, units)) if y_var is None else None
+            known, inferred = known_variances(n_first, self.noise, y_var, extra)
+            layer, y_first = self._layer(first[0]), units.apply(first[1])
+            noise = None if is_alike and self.noise is None else units.variances(known)
+            if noise is not None and inferred.any():
+                noise = completed(layer, first[0], y_first, np.where(inferred, units.variances(known, 0.0), noise), inferred)
+            mixture = self._learn(layer, first[0], y_first, noise)
+            self._lesson = (first, (layer, mixture, units)) if is_alike else None
         else:
             layer, mixture, units = self._lesson[1]
         if n_first < len(values):
@@ -130,11 +138,17 @@ class LayeredSurrogate(ABC):
         """How many of n observations, the first ones, are learned from; the others are only conditioned on."""
         return n
 
+    def _layer(self, x: Array) -> Layer:
+        """The layer for points (n, d)."""
+        del x
+        return box_layer(self.bounds)
+
     @abstractmethod
-    def _learn(self, x: Array, y: Array, noise: Array | None) -> tuple[Layer, Mixture]:
-        """The layer, and a mixture that knows all observations.
+    def _learn(self, layer: Layer, x: Array, y: Array, noise: Array | None) -> Mixture:
+        """A mixture that knows all observations.
 
         Args:
+            layer: The layer.
             x: Points (n, d).
             y: Standardized values (n,).
             noise: Known noise variances (n,) of standardized values, or None to infer a common one.

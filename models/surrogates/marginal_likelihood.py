@@ -71,9 +71,11 @@ class Hyperparameters:
     """Noise variance of each observation (n,)."""
     scale: float = 1.0
     """Prior variance of the function."""
+    common: float = FIXED_NOISE_FLOOR
+    """Noise variance of an observation of which nothing is known: inferred from those like it, or the usual one of the others."""
 
 
-def most_probable(kernel: Kernel, u: Array, y: Array, noise: Array | None) -> Hyperparameters:
+def most_probable(kernel: Kernel, u: Array, y: Array, noise: Array | None, inferred: NDArray[np.bool_] | None = None) -> Hyperparameters:
     """Hyperparameters at the highest posterior density found by L-BFGS-B from fixed starts. A pure function of its arguments.
 
     Args:
@@ -81,38 +83,55 @@ def most_probable(kernel: Kernel, u: Array, y: Array, noise: Array | None) -> Hy
         u: Points (n, d) in the unit cube.
         y: Standardized values (n,).
         noise: Known noise variances (n,), or None to infer a common one.
+        inferred: To which of the known ones (n,) a common one, to be inferred, is to be added; None for none.
     """
     n, d = u.shape
-    explanations = [noise] if noise is not None else [np.full(n, FIXED_NOISE_FLOOR), None]
+    nothing = np.zeros(n, dtype=np.bool_)
+    if noise is None:
+        noise, inferred = np.zeros(n), ~nothing
+    elif inferred is None:
+        inferred = nothing
+    explanations: list[tuple[Array, NDArray[np.bool_]]] = [(np.maximum(noise, FIXED_NOISE_FLOOR), nothing)]
+    if inferred.any():
+        explanations.append((np.where(inferred, noise, explanations[0][0]), inferred))
     part, whole = _part(y, COARSE), _part(y, FINE)
     ends = []
-    for known in explanations:
-        starts = [_start(d, relative, known is None) for relative in STARTS]
-        ends.append(min((_climb(kernel, u[part], y[part], _rows(known, part), start) for start in starts), key=lambda end: end[0]))
+    for known, to in explanations:
+        starts = [_start(d, relative, bool(to.any())) for relative in STARTS]
+        ends.append(min((_climb(kernel, u[part], y[part], known[part], to[part], start) for start in starts), key=lambda end: end[0]))
     if len(part) < len(whole):
         lowest = min(value for value, _ in ends)
         likely = [index for index, (value, _) in enumerate(ends) if value <= lowest + CLEAR]
         explanations = [explanations[index] for index in likely]
         starts = [ends[index][1] for index in likely]
         pairs = zip(explanations, starts, strict=True)
-        ends = [_climb(kernel, u[whole], y[whole], _rows(known, whole), start) for known, start in pairs]
+        ends = [_climb(kernel, u[whole], y[whole], known[whole], to[whole], start) for (known, to), start in pairs]
     best = int(np.argmin([value for value, _ in ends]))
-    theta, known = ends[best][1], explanations[best]
+    theta, (known, to) = ends[best][1], explanations[best]
     lengthscale, scale = np.exp(theta[:d]), math.exp(theta[d])
-    variances = np.full(n, math.exp(theta[d + 1])) if known is None else known
+    common = math.exp(theta[d + 1]) if len(theta) > d + 1 else 0.0
+    variances: Array = known + common * to
     factor = factorize(scale * kernel.matrix(u[whole], u[whole], lengthscale), variances[whole])
-    return Hyperparameters(lengthscale, _best_mean(factor, y[whole]), variances, scale)
+    if not inferred.any():
+        common = float(np.median(known))
+    return Hyperparameters(lengthscale, _best_mean(factor, y[whole]), variances, scale, max(common, FIXED_NOISE_FLOOR))
 
 
-def log_density(kernel: Kernel, u: Array, y: Array, noise: Array | None, theta: Array) -> tuple[float, Array, float]:
-    """Log posterior density L at theta = log(length scales (d,), output variance, and the noise variance where `noise` is None).
+def log_density(
+    kernel: Kernel, u: Array, y: Array, noise: Array | None, theta: Array, inferred: NDArray[np.bool_] | None = None
+) -> tuple[float, Array, float]:
+    """Log posterior density L at theta = log(length scales (d,), output variance, and where there is one the common noise variance).
+
+    That is the noise of all where `noise` is None, and is added to those `inferred` (n,) elsewhere.
 
     Returns:
         L, its gradient by theta, and the optimal constant mean.
     """
     n, d = u.shape
     lengthscale, scale = np.exp(theta[:d]), math.exp(theta[d])
-    variances = np.full(n, math.exp(theta[d + 1])) if noise is None else noise
+    common = math.exp(theta[d + 1]) if len(theta) > d + 1 else 0.0
+    shared: Array = np.full(n, common) if inferred is None else common * inferred
+    variances = shared if noise is None else noise + shared
     scaled = u / lengthscale
     correlation, slope = kernel.value_and_slope(squared_distances(scaled, scaled))
     correlation *= scale
@@ -122,7 +141,7 @@ def log_density(kernel: Kernel, u: Array, y: Array, noise: Array | None, theta: 
     weights = cho_solve((factor, True), residual, check_finite=False)
     value = -0.5 * float(residual @ weights) - float(np.log(np.diag(factor)).sum()) - 0.5 * n * math.log(2 * math.pi)
     inverse = dpotri(factor, lower=1)[0]  # its lower triangle, the upper one stays zero
-    trace_noise = float(variances @ (np.diag(inverse) - weights * weights))
+    by_noise = np.diag(inverse) - weights * weights
     gradient = np.empty(len(theta))
     # dK_ij / dlog l_k = -2 s k'(r^2) (x_ik - x_jk)^2 / l_k^2, summed over i and j with K^-1 - a a^T, without ever building (n, n, d)
     inverse *= slope
@@ -130,10 +149,10 @@ def log_density(kernel: Kernel, u: Array, y: Array, noise: Array | None, theta: 
     by_inverse = (inverse.sum(axis=0) + inverse.sum(axis=1)) @ square - 2.0 * (scaled * (inverse @ scaled)).sum(axis=0)
     by_weights = (weights * (slope @ weights)) @ square - (pulled * (slope @ pulled)).sum(axis=0)
     gradient[:d] = 2.0 * scale * (by_inverse - by_weights)
-    gradient[d] = 0.5 * (float(residual @ weights) - n + trace_noise)
+    gradient[d] = 0.5 * (float(residual @ weights) - n + float(variances @ by_noise))
     prior, gradient_prior = log_prior(theta, d)
-    if noise is None:
-        gradient[d + 1] = -0.5 * trace_noise
+    if len(theta) > d + 1:
+        gradient[d + 1] = -0.5 * float(shared @ by_noise)
     return value + prior, gradient + gradient_prior, mean
 
 
@@ -181,16 +200,16 @@ def _start(d: int, relative: float, with_noise: bool) -> Array:
     return np.array([location] * d + [SCALE_PRIOR[0]] + [math.log(NOISE_START)] * with_noise)
 
 
-def _climb(kernel: Kernel, u: Array, y: Array, noise: Array | None, start: Array) -> tuple[float, Array]:
+def _climb(kernel: Kernel, u: Array, y: Array, noise: Array, inferred: NDArray[np.bool_], start: Array) -> tuple[float, Array]:
     """Minus the highest log density that can be climbed to from `start`, and where that is."""
     n, d = u.shape
-    limits = [LENGTHSCALE_LIMITS] * d + [SCALE_LIMITS] + [NOISE_LIMITS] * (noise is None)
+    limits = [LENGTHSCALE_LIMITS] * d + [SCALE_LIMITS] + [NOISE_LIMITS] * (len(start) - d - 1)
     # Centred coordinates keep the cancellation in the gradient's x^T G x terms small.
     centred = u - u.mean(axis=0)
 
     def descent(theta: Array) -> tuple[float, Array]:
         """What the minimizer sees, per observation, so that its tolerances mean the same for any n."""
-        value, gradient, _ = log_density(kernel, centred, y, noise, theta)
+        value, gradient, _ = log_density(kernel, centred, y, noise, theta, inferred)
         return -value / n, -gradient / n
 
     bounds = np.log(limits)
@@ -209,10 +228,6 @@ def _part(y: Array, size: int) -> NDArray[np.int64]:
     best = np.argsort(-y, kind="stable")[: size // 3]
     chosen: NDArray[np.int64] = np.unique(np.concatenate([best, np.linspace(0, n - 1, size - len(best)).astype(np.int64)]))
     return chosen
-
-
-def _rows(noise: Array | None, part: NDArray[np.int64]) -> Array | None:
-    return None if noise is None else noise[part]
 
 
 def _best_mean(factor: Array, y: Array) -> float:

@@ -87,7 +87,7 @@ class PCAGaussianProcess:
         self._looked_at: Array | None = None
         self._known: tuple[Layer, Process] | None = None
 
-    def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None) -> None:
+    def fit(self, x: ArrayLike, y: ArrayLike, y_var: ArrayLike | None = None, extra: ArrayLike | None = None) -> None:
         """Learn from observations; arguments and errors as `GaussianProcess.fit`."""
         points = self._checked(x)
         values = checked_values(y, len(points))
@@ -102,7 +102,7 @@ class PCAGaussianProcess:
             process = SparseGaussianProcess(layer.bounds, self.noise)
         # In two parts: the sum in a matrix product may depend on how many rows there are, and what was learned from must stay the same.
         inputs = np.vstack([layer(first), layer(points[len(first) :])]) if len(first) < len(points) else layer(first)
-        process.fit(inputs, values, y_var)
+        process.fit(inputs, values, y_var, extra)
         self._known = (layer, process)
 
     def condition(self, x: ArrayLike, y: ArrayLike | None = None) -> Self:

@@ -18,7 +18,7 @@ from ..errors import ParameterError
 from .base import Array
 from .feature_network import Scaling
 from .inducing_posterior import InducingPosterior, chosen_inducing
-from .input_layer import Layer, box_layer
+from .input_layer import Layer
 from .kernels import KERNELS
 from .layered import LayeredSurrogate
 from .marginal_likelihood import Hyperparameters, most_probable
@@ -58,14 +58,14 @@ class SparseGaussianProcess(LayeredSurrogate):
         self.n_inducing = n_inducing
         self.exact_until = exact_until
 
-    def _learn(self, x: Array, y: Array, noise: Array | None) -> tuple[Layer, Mixture]:
-        layer, kernel = box_layer(self.bounds), KERNELS["matern52"]
+    def _learn(self, layer: Layer, x: Array, y: Array, noise: Array | None) -> Mixture:
+        kernel = KERNELS["matern52"]
         u, low, edge = layer(x), layer.bounds[:, 0], layer.bounds[:, 1] - layer.bounds[:, 0]
         rows = representative(y, LEARNED_FROM)
         learned: Hyperparameters = most_probable(kernel, (u[rows] - low) / edge, y[rows], None if noise is None else noise[rows])
         variances = np.full(len(y), np.median(learned.noise)) if noise is None else noise
         if len(y) <= self.exact_until:
-            return layer, Mixture([plain_member(u, y, replace(learned, noise=variances), edge)])
+            return Mixture([plain_member(u, y, replace(learned, noise=variances), edge)])
         scaling = Scaling(1.0 / (learned.lengthscale * edge))
         phi, variances = scaling(u), np.maximum(variances, SMALLEST_NOISE)
         best = np.argsort(-y, kind="stable")[: int(BEST_SHARE * self.n_inducing)]
@@ -76,7 +76,7 @@ class SparseGaussianProcess(LayeredSurrogate):
         spread = order[chosen_inducing(kernel, phi[order], self.n_inducing - len(kept))]
         inducing = phi[np.unique(np.concatenate([kept, spread]))]
         belief = InducingPosterior(kernel, phi, y, variances, inducing, learned.mean, learned.scale)
-        return layer, Mixture([Member(scaling, belief)])
+        return Mixture([Member(scaling, belief)])
 
 
 def representative(y: Array, n: int) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from .base import Array
-from .input_layer import Layer, box_layer
+from .input_layer import Layer
 from .layered import LayeredSurrogate
 from .linear_posterior import LinearPosterior
 from .mixture import Member, Mixture
@@ -72,12 +72,11 @@ def by_scaled(v: Array, gradient: Array) -> Array:
 class SphericalLinear(LayeredSurrogate):
     """Bayesian linear regression on the sphere. Arguments and errors as `LayeredSurrogate`."""
 
-    def _learn(self, x: Array, y: Array, noise: Array | None) -> tuple[Layer, Mixture]:
-        layer = box_layer(self.bounds)
+    def _learn(self, layer: Layer, x: Array, y: Array, noise: Array | None) -> Mixture:
         u = layer(x)
         lengthscale, scale, variances, mean = most_probable_sphere(u, y, noise)
         sphere = Sphere(lengthscale)
-        return layer, Mixture([Member(sphere, LinearPosterior(sphere(u), y, variances, mean, scale))])
+        return Mixture([Member(sphere, LinearPosterior(sphere(u), y, variances, mean, scale))])
 
 
 def most_probable_sphere(u: Array, y: Array, noise: Array | None) -> tuple[Array, float, Array, float]:

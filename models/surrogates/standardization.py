@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DomainError, NonFiniteError, ObservationError, ParameterError
 from .base import Array
@@ -18,6 +18,8 @@ LARGEST_VALUE: Final = 1e140
 """Larger values cannot be squared with digits to spare."""
 NOISE_FLOOR: Final = 1e-6
 """Smallest noise variance that can be given, as a share of the variance of y."""
+LARGEST_NOISE: Final = 1e8
+"""Largest noise variance, as a share of the variance of y: such a value says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +49,38 @@ class Standardization:
         return standardized
 
     def variances(self, given: Array, floor: float = NOISE_FLOOR) -> Array:
-        """Variances (n,) in squared units of y as those of standardized values, from `floor` to its inverse."""
+        """Variances (n,) in squared units of y as those of standardized values, at least `floor`."""
         # Divided twice: the square of a tiny unit would underflow.
-        return np.clip(given / self.unit / self.unit, floor, 1.0 / floor)
-
-    def known_noise(self, n: int, noise: float | None, y_var: ArrayLike | None) -> Array | None:
-        """Noise variances (n,) of standardized values; see `known_variances`."""
-        known = known_variances(n, noise, y_var)
-        return None if known is None else self.variances(known)
+        return np.clip(given / self.unit / self.unit, floor, LARGEST_NOISE)
 
 
-def known_variances(n: int, noise: float | None, y_var: ArrayLike | None) -> Array | None:
-    """Noise variances (n,) of values: those per point where given, else the common one, else None (to be inferred).
+def known_variances(
+    n: int, noise: float | None, y_var: ArrayLike | None, extra: ArrayLike | None = None
+) -> tuple[Array, NDArray[np.bool_]]:
+    """What is known of the noise of n values.
+
+    Args:
+        n: Number of values.
+        noise: Variance of those that have none of their own; None to infer it.
+        y_var: Variances (n,) of their own, NaN where unknown.
+        extra: Variances (n,) to be added.
+
+    Returns:
+        Known parts (n,) of the variances, and to which of them (n,) a common part that is to be inferred comes on top.
 
     Raises:
-        ObservationError: `y_var` has another length, or holds negative values.
+        ObservationError: `y_var` or `extra` has another length, or holds negative values.
     """
-    if y_var is None:
-        return None if noise is None else np.full(n, noise)
-    given = checked_column(y_var, "variances")
-    if len(given) != n or (given < 0).any():
-        raise ObservationError(f"y_var needs {n} variances of at least 0, got {len(given)} with smallest {given.min(initial=0):g}")
-    return given
+    own = np.full(n, np.nan) if y_var is None else np.array(y_var, dtype=np.float64).reshape(-1)
+    added = np.zeros(n) if extra is None else checked_column(extra, "extra variances")
+    for given, name in ((own, "y_var"), (added, "extra")):
+        if len(given) != n or (given < 0).any() or np.isinf(given).any():
+            raise ObservationError(
+                f"{name} needs {n} variances of at least 0, got {len(given)} with smallest {np.nanmin(given, initial=0):g}"
+            )
+    unknown = np.isnan(own)
+    own[unknown] = 0.0 if noise is None else noise
+    return own + added, unknown & (noise is None)
 
 
 def checked_box(bounds: ArrayLike) -> Array:

@@ -440,17 +440,6 @@ def test_one_wild_reading_does_not_hide_the_others():
     assert np.corrcoef(mean, valley(far))[0, 1] > 0.9
 
 
-def test_tamed_values_keep_their_order_and_usual_ones_do_not_change():
-    from latentloop.loop.optimizer import tamed
-
-    usual = np.random.default_rng(0).standard_normal(50)
-    np.testing.assert_array_equal(tamed(usual), usual)
-    wild = np.concatenate([usual, [1e3, 1e9, 1e200, -1e5]])
-    np.testing.assert_array_equal(np.argsort(tamed(wild)), np.argsort(np.clip(wild, -1e130, 1e130)))
-    assert np.abs(tamed(wild)).max() < 1e4
-    np.testing.assert_array_equal(tamed(np.full(5, 3.0)), np.full(5, 3.0))
-
-
 @pytest.mark.parametrize("n", [47, 130])
 def test_a_restored_optimizer_asks_what_the_uninterrupted_one_asks_between_refits_too(n):
     generator = np.random.default_rng(1)
@@ -512,3 +501,184 @@ def test_thousands_of_raw_trajectories_are_asked_for_quickly_and_each_once():
     optimizer.tell(pool[17], [1.0])
     remaining = optimizer.ask(100)
     assert not (remaining == pool[4_000]).all(axis=1).any()
+
+
+def bowl(points):
+    """Largest, 0.0, at (0.3, 0.62)."""
+    return -((np.atleast_2d(points) - [0.3, 0.62]) ** 2).sum(axis=1)
+
+
+@pytest.mark.parametrize("wild", [1e6, -1e300])
+def test_one_wild_reading_at_the_beginning_does_not_ruin_the_search(wild):
+    """Whether it is far too good or far too bad: without defence the regret was between 1e-3 and 1."""
+    optimizer, best = Optimizer([[0.0, 1.0]] * 2, seed=0), -np.inf
+    for number in range(40):
+        point = optimizer.ask()
+        value = bowl(point)[0]
+        if number != 3:
+            best = max(best, value)
+        optimizer.tell(point, [wild if number == 3 else value])
+    assert best > -1e-4
+
+
+def test_known_variances_are_kept_where_others_have_to_be_inferred():
+    """One value without a variance used to make all of them forgotten."""
+    generator = np.random.default_rng(0)
+    x = np.column_stack([generator.uniform(-1, 2, 24), generator.uniform(3, 4, 24)])
+    y = valley(x)
+    y[5] += 1.0
+    variances = np.full(24, 1e-8)
+    variances[5] = 4.0
+    trusting, knowing, mixed = (Optimizer(BOX) for _ in range(3))
+    trusting.tell(x, y)
+    knowing.tell(x, y, variances)
+    for index in range(24):  # two of them without a variance
+        mixed.tell(x[index], y[index], None if index in (9, 17) else [variances[index]])
+    there = x[5:6]
+    truth = valley(there)[0]
+    assert abs(knowing.posterior(there)[0][0] - truth) < 0.1
+    assert abs(mixed.posterior(there)[0][0] - truth) < 0.1
+    again = Optimizer.from_state(json.loads(json.dumps(mixed.state())))
+    np.testing.assert_array_equal(mixed.ask(), again.ask())
+
+
+def test_what_widens_a_label_is_added_to_noise_that_is_inferred():
+    generator = np.random.default_rng(0)
+    x = np.column_stack([generator.uniform(-1, 2, 24), generator.uniform(3, 4, 24)])
+    y = valley(x)
+    y[5] += 1.0
+    widened = Optimizer(BOX)
+    widened.tell(x, y, y_extra=np.where(np.arange(24) == 5, 1.0, 0.0))
+    assert abs(widened.posterior(x[5:6])[0][0] - valley(x[5])[0]) < 0.1
+    assert widened.state()["y_extra"][5] == 1.0
+
+
+@pytest.mark.parametrize("name", ["portfolio", "log_ei", "ucb"])
+@pytest.mark.parametrize("d", [3, 6])
+def test_a_constant_objective_is_searched_evenly_and_not_in_the_corners(name, d):
+    optimizer = Optimizer([[0.0, 1.0]] * d, acquisition=name, seed=0)
+    run(optimizer, 40, lambda points: np.full(len(points), 3.0))
+    later = optimizer.observations[0][20:]
+    on_the_border = ((later < 0.01) | (later > 0.99)).any(axis=1).mean()
+    assert on_the_border < 0.3
+    assert (np.abs(later.mean(axis=0) - 0.5) < 0.2).all()
+    optimizer.tell(np.full((1, d), 0.4), [4.0])
+    optimizer.ask()
+    assert optimizer.last_origins == [name]
+
+
+def test_the_design_goes_around_points_that_an_optimizer_of_the_same_seed_has_measured():
+    earlier = Optimizer(BOX, seed=4).ask(3)
+    optimizer = Optimizer(BOX, seed=4)
+    optimizer.tell(earlier, valley(earlier))
+    asked = optimizer.ask(3)
+    assert optimizer.last_origins == ["initial"] * 3
+    assert len(np.unique(np.vstack([earlier, asked]), axis=0)) == 6
+
+
+def test_numbers_of_numpy_are_numbers():
+    optimizer = Optimizer(
+        np.array(BOX, dtype=np.float32),
+        surrogate={"name": "sparse", "parameters": {"n_inducing": np.int64(50)}},
+        acquisition={"name": "ucb", "parameters": {"beta": np.float32(2.0)}},
+        n_initial=np.int64(3),
+        seed=np.uint8(7),
+        noise=np.float64(0.25),
+    )
+    optimizer.tell(optimizer.ask(np.int64(4)), np.arange(4))
+    state = json.loads(json.dumps(optimizer.state(), allow_nan=False))
+    assert state["surrogate"]["parameters"] == {"n_inducing": 50}
+    assert (state["n_initial"], state["seed"], state["n_asked"]) == (3, 7, 4)
+    np.testing.assert_array_equal(Optimizer.from_state(state).ask(), optimizer.ask())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"n_initial": 2.5}, "n_initial must be a whole number"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": "a"}, "seed must be a whole number"),
+        ({"noise": "loud"}, "noise must be a variance"),
+        ({"surrogate": {"parameters": {}}}, "surrogate must be a name or a mapping"),
+        ({"surrogate": {"name": "gp", "parameter": {}}}, "no entry 'parameter'"),
+        ({"surrogate": {"name": "gp", "parameters": {"banana": 1}}}, "no parameter 'banana'"),
+        ({"surrogate": {"name": "gp", "parameters": {"kernel": object()}}}, "a state cannot hold"),
+        ({"acquisition": 3}, "acquisition must be a name or a mapping"),
+    ],
+)
+def test_a_bad_choice_is_refused_by_name(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        Optimizer(BOX, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"x": [[0.0]]}, r"'x' has shape \(1, 1\), and must have \(n, 2\)"),
+        ({"x": [[0.0, 3.5]]}, r"'y' has shape \(3,\), and must have \(1,\)"),
+        ({"x": [[0.0, 3.5]] * 2 + [[0.0, 99.0]]}, r"'x' holds at 2 the point \[0.0, 99.0\], which does not lie in the box"),
+        ({"y": [1.0, float("nan"), 2.0]}, "'y' holds nan at 1"),
+        ({"y": ["a", "b", "c"]}, "'y' must hold numbers"),
+        ({"y_var": [None, -1.0, None]}, "'y_var' holds a negative variance at 1"),
+        ({"y_var": 3}, "'y_var' is 3, and must be a list"),
+        ({"y_extra": [0.0, 0.0]}, r"'y_extra' has shape \(2,\)"),
+        ({"pending": [[0.0, float("inf")]]}, "'pending' holds at 0 the point"),
+        ({"infeasible": [[[1.0]]]}, "'infeasible' has shape"),
+        ({"n_asked": -1}, "'n_asked' must be at least 0"),
+        ({"n_asked": 1.5}, "'n_asked' must be a whole number"),
+        ({"n_asked": None}, "'n_asked' must be a whole number"),
+        ({"bounds": [[0, 1]]}, "must have"),
+        ({"bounds": [1, 2]}, "bounds must have shape"),
+        ({"bounds": [[2.0, -1.0], [3.0, 4.0]]}, "bounds must be finite"),
+        ({"goal": "best"}, "goal must be"),
+        ({"surrogate": "banana"}, "unknown surrogate 'banana'"),
+        ({"acquisition": {"name": "ucb", "parameters": {"beta": "much"}}}, "parameter 'beta'"),
+        ({"seed": None}, "seed must be a whole number"),
+        ({"candidates": [[0.0]]}, "candidates"),
+        ({"banana": 1}, "it has no entry 'banana'; known are"),
+    ],
+)
+def test_a_spoilt_state_is_refused_with_what_and_where(changes, words):
+    optimizer = Optimizer(BOX, seed=0)
+    optimizer.tell(optimizer.ask(3), [1.0, 2.0, 3.0])
+    state = json.loads(json.dumps(optimizer.state()))
+    with pytest.raises(ValueError, match=words) as caught:
+        Optimizer.from_state({**state, **changes})
+    assert "this state of an optimizer cannot be used" in str(caught.value)
+
+
+def test_a_state_that_lacks_an_entry_or_is_none_is_refused():
+    state = Optimizer(BOX).state()
+    for name in set(state) - {"environment", "y_extra"}:
+        with pytest.raises(ValueError, match=f"it lacks '{name}'"):
+            Optimizer.from_state({key: value for key, value in state.items() if key != name})
+    with pytest.raises(ValueError, match="it is a list"):
+        Optimizer.from_state([])
+
+
+def test_a_state_of_an_earlier_release_is_read_and_says_how_many_threads_there_were():
+    state = Optimizer(BOX).state()
+    assert int(state["environment"]["threads"]) >= 1
+    del state["y_extra"]
+    assert Optimizer.from_state(state).ask().shape == (1, 2)
+
+
+@pytest.mark.parametrize("surrogate", [None, "gp_pca", "dkl", "ensemble"])
+def test_features_that_are_not_finite_are_named_with_their_points(surrogate):
+    def features(points):
+        return np.where(points[:, :1] > 1.0, np.nan, waves(points))
+
+    optimizer = Optimizer(BOX, surrogate=surrogate, features=features, n_initial=4)
+    optimizer.tell([[0.0, 3.5], [1.5, 3.5], [0.5, 3.2], [-1.0, 4.0]], [1.0, 2.0, 3.0, 4.0])
+    with pytest.raises(ValueError, match=r"features hold NaN or infinity at \[1.5, 3.5\]"):
+        optimizer.ask()
+
+
+def test_features_are_not_asked_for_outside_the_box():
+    def features(points):
+        low, high = np.array(BOX).T
+        assert ((points >= low) & (points <= high)).all()
+        return waves(points) + np.sqrt(points - low).sum(axis=1, keepdims=True)
+
+    optimizer = run(Optimizer(BOX, features=features, n_initial=4), 8, lambda points: points.sum(axis=1))
+    assert optimizer.incumbent.objective > 5.9

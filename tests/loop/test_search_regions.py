@@ -1,14 +1,18 @@
 """Where a campaign searches: a pool of trajectories as they are, a ball instead of a box, two to twenty dimensions."""
 
+import io
+
 import numpy as np
 import pytest
 from latentloop import Optimizer, open_campaign, run_campaign
 from latentloop.loop.errors import ConfigError
 from latentloop.loop.report import report_content
 from latentloop.loop.restoration import restored_campaign
+from latentloop.loop.status import campaign_status, status_table
 from latentloop.loop.store.campaign_store import CampaignStore
 from latentloop.loop.trajectory_source import load_trajectories
 from latentloop.models.acquisition import Ball
+from rich.console import Console
 from scipy.stats import chi2
 
 
@@ -49,6 +53,20 @@ def test_a_pool_campaign_that_was_cut_goes_on_to_the_last_bit(pool, tmp_path):
     whole = run_campaign(pool(trials=23), tmp_path / "whole")
     run_campaign(pool(trials=21), tmp_path / "cut")
     assert facts(open_campaign(tmp_path / "cut", trials=23)) == facts(whole)
+
+
+def test_that_dkl_fell_back_to_the_plain_process_is_journalled_and_shown(pool, tmp_path):
+    history = run_campaign(pool(trials=10), tmp_path / "x")
+    said = "the plain Gaussian process answered instead of dkl: 9 observations are too few to hold some out; 20 are needed"
+    assert [bool(trial.fallback) for trial in history.trials] == [False] * 8 + [True] * 2
+    store = CampaignStore.open(tmp_path / "x")
+    assert store.history.trials[9].fallback == said
+    facts = campaign_status(tmp_path / "x")
+    assert facts["fallback"] == {"n_trials": 2, "last": 9, "reason": said}
+    terminal = Console(width=400, file=io.StringIO())
+    terminal.print(status_table(facts))
+    assert said in terminal.file.getvalue()
+    assert f"For 2 trials, the last of them trial 9, {said}." in report_content(store).figures[0].explanation
 
 
 def test_a_pool_campaign_has_a_report(pool, tmp_path):

@@ -197,3 +197,22 @@ def test_bad_input_is_refused_by_name(make):
         make([[1.0, 1.0]])
     with pytest.raises(ParameterError, match="variance"):
         make(BOX, -1.0)
+
+
+def test_known_variances_count_where_others_are_inferred_and_what_is_extra_comes_on_top(make):
+    """One reading that is far off, and known to be uncertain: by its own variance, or by one on top of what is inferred."""
+    x = points(30)
+    y = objective(x)
+    there, truth = x[7:8], y[7]
+    y[7] += 4.0
+    variances = np.where(np.arange(30) % 3 == 0, np.nan, 1e-6)
+    variances[7] = 100.0
+    trusting, mixed, widened = make(BOX), make(BOX), make(BOX)
+    trusting.fit(x, y)
+    mixed.fit(x, y, variances)
+    widened.fit(x, y, extra=np.where(np.arange(30) == 7, 100.0, 0.0))
+    off = [abs(float(each.posterior(there).mean[0]) - truth) for each in (trusting, mixed, widened)]
+    assert max(off[1:]) < 0.5 * off[0] or off[0] < 0.5
+    for wrong in ({"y_var": -variances}, {"extra": variances - 1.0}, {"extra": np.zeros(3)}):
+        with pytest.raises(ValueError, match="variances"):
+            make(BOX).fit(x, y, **wrong)
