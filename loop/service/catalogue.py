@@ -190,6 +190,9 @@ class Catalogue:
         if watch.store.is_driven() or self.launcher.is_alive(name):
             raise refuse(409, f"campaign {name!r} is being driven already")
         self._require_room()
+        for kept, command in watch.store.inbox.waiting():
+            if command is not None and command.action == "stop":  # meant for a driver that ended before it heard
+                watch.store.inbox.remove(kept)
         self._sessions[name] = watch.history.epoch
         await asyncio.to_thread(self.launcher.resume, name)
 

@@ -41,7 +41,12 @@ def test_a_campaign_that_is_stopped_while_it_starts_or_starts_again_ends_before_
         client.stop("first", "once more")
         wait_until(lambda: client.campaign("first").state == "interrupted" and "once more" in client.campaign("first").reason)
         assert client.campaign("first").n_trials == 0
-    assert CampaignStore.open(server.root / "first").history.epoch == 2
+        CampaignStore.open(server.root / "first").inbox.drop(Command("stop", "somebody, to a driver that died before it heard"))
+        client.resume("first")
+        wait_until(lambda: client.campaign("first").n_trials > 0)
+        client.stop("first")
+        wait_until(lambda: client.campaign("first").state == "interrupted")
+    assert CampaignStore.open(server.root / "first").history.epoch == 3
     assert not (server.root / ".latentloop" / "wishes" / "first").exists()
 
 
