@@ -100,6 +100,7 @@ class Controller:
                 break
             for outcome in self._executor.wait(_WAIT_SECONDS):
                 self._commit(outcome)
+            self._note_workers()
         ending = self._rules.ending()
         self.reason = ending.reason
         return ending.state
@@ -134,8 +135,8 @@ class Controller:
             if self._campaign.kind == "pure" or finds_again:
                 self._dispatch([self._job(trial, self._store.trajectory(trial))])
             else:
-                reason = "its driver ended while it was armed: nobody knows whether it fired"
-                self._record(trial.number, Judgement(TrialState.UNKNOWN, reason=reason), float("nan"), "")
+                unknown = Judgement(TrialState.UNKNOWN, reason="its driver ended while it was armed: nobody knows whether it fired")
+                self._record(trial.number, unknown, math.nan, "")
         if self._campaign.kind == "physical" and history.workers and not finds_again:
             config = self._campaign.config
             longest = config.executor.lease_seconds + (config.evaluator.timeout or LONGEST_MEASUREMENT)
@@ -274,12 +275,12 @@ class Controller:
         reach("controller.dispatched")
 
     def _note_workers(self) -> None:
-        """Journal which processes may be firing from now on: whoever takes over waits until they are dead."""
-        if self._campaign.kind == "physical":
-            new = [process for process in getattr(self._executor, "processes", ()) if process not in self._workers]
-            if new:
-                self._store.append("workers", {"workers": [process.as_mapping() for process in new]})
-                self._workers += new
+        """Journal which processes may be firing from now on, and only then let them: whoever takes over waits until they are dead."""
+        new = [process for process in self._executor.processes if process not in self._workers]
+        if new and self._campaign.kind == "physical":
+            self._store.append("workers", {"workers": [process.as_mapping() for process in new]})
+        self._workers += new
+        self._executor.admit(new)
 
     def _commit(self, outcome: Outcome) -> None:
         """Judge an outcome and record it, unless it is worth another look."""

@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from .process import Process
 from .records import EvaluatorKind, FloatArray, Job, Measurement, Outcome, Signal
 
 Result = TypeVar("Result")
@@ -93,6 +94,13 @@ class Executor(Protocol):
     @property
     def n_workers(self) -> int:
         """Number of jobs (or batches of jobs) that run at the same time."""
+
+    @property
+    def processes(self) -> Sequence[Process]:
+        """Every process that has measured or may measure."""
+
+    def admit(self, processes: Sequence[Process]) -> None:
+        """Let processes measure jobs of a campaign (those with a fence): it is known now whom a successor has to wait for."""
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Send jobs to one worker, in one call. Returns at once."""

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -35,14 +36,16 @@ class ChildWorker:
     Args:
         spec: which evaluator; its timeout rules.
         name: the worker's name in outcomes.
+        may_measure: asked with the process's number before a job of a campaign is sent; returns once it may be, or False for never.
 
     Raises:
         EvaluatorError: the evaluator cannot be made or prepared.
     """
 
-    def __init__(self, spec: EvaluatorSpec, name: str) -> None:
+    def __init__(self, spec: EvaluatorSpec, name: str, may_measure: Callable[[int], bool] = lambda _: True) -> None:
         self.spec = spec
         self.name = name
+        self._may_measure = may_measure
         self._process: subprocess.Popen[bytes] | None = None
         self._sending = Lock()
         self._start()
@@ -59,10 +62,14 @@ class ChildWorker:
         try:
             if self._process is None:
                 self._start()
-            assert self._process is not None
-            assert self._process.stdin is not None
+            process = self._process
+            assert process is not None
+            assert process.stdin is not None
+            if job.fence and not self._may_measure(process.pid):
+                return Outcome(job.trial, Failure("not fired: the campaign ended before that"), 0.0, self.name)
+            start = monotonic()
             with self._sending:
-                _send(self._process.stdin, job)
+                _send(process.stdin, job)
             outcome: Outcome = self._receive(self.spec.timeout)
         except TimeoutError:
             self.stop()

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Condition, Thread
 from time import monotonic
 from typing import Any, Protocol
 
@@ -57,6 +57,9 @@ class LocalExecutor:
         self._workers: list[_Measures] = []
         self._threads: list[Thread] = []
         self._known: dict[int, Process] = {}
+        self._admitted: set[Process] = set()
+        self._gate = Condition()
+        self._is_closing = False
         self._busy: set[int] = set()
         """Indices of the threads that measure now."""
         try:
@@ -79,9 +82,14 @@ class LocalExecutor:
         else:
             numbers = [worker.number for worker in self._workers if isinstance(worker, _Child) and worker.number is not None]
         for number in numbers:
-            if number not in self._known:
-                self._known[number] = Process.of(number)
+            self._of(number)
         return list(self._known.values())
+
+    def admit(self, processes: Sequence[Process]) -> None:
+        """Let children measure."""
+        with self._gate:
+            self._admitted.update(processes)
+            self._gate.notify_all()
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Have jobs measured, by the next thread that is free."""
@@ -107,6 +115,9 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Forget what waits, bring to rest what runs, and release the evaluator."""
+        with self._gate:
+            self._is_closing = True
+            self._gate.notify_all()
         with suppress(Empty):
             while True:
                 self._jobs.get_nowait()
@@ -124,6 +135,16 @@ class LocalExecutor:
         self._threads.clear()
         self._workers.clear()
 
+    def _may_measure(self, number: int) -> bool:
+        """Wait until a child is admitted; False when it comes to that no more."""
+        process = self._of(number)
+        with self._gate:
+            self._gate.wait_for(lambda: self._is_closing or process in self._admitted)
+        return not self._is_closing
+
+    def _of(self, number: int) -> Process:
+        return self._known.get(number) or self._known.setdefault(number, Process.of(number))
+
     def _start(self, index: int) -> None:
         """Start a thread; it makes the worker itself, because some instruments want to be used by the thread that opened them."""
         ready: SimpleQueue[BaseException | None] = SimpleQueue()
@@ -139,7 +160,7 @@ class LocalExecutor:
         """Measure until there is nothing more to come; the first thread closes what it made."""
         name = _NAME if not index else f"{_NAME}-{index}"
         try:
-            worker = shared or (Worker(self._spec, name) if self._spec.timeout is None else _Child(self._spec, name))
+            worker = shared or (Worker(self._spec, name) if self._spec.timeout is None else _Child(self._spec, name, self._may_measure))
         except BaseException as error:  # noqa: BLE001 - raised where the executor is made
             ready.put(error)
             return
@@ -170,8 +191,8 @@ class LocalExecutor:
 class _Child:
     """A child process that measures jobs one by one."""
 
-    def __init__(self, spec: EvaluatorSpec, name: str) -> None:
-        self._child = ChildWorker(spec, name)
+    def __init__(self, spec: EvaluatorSpec, name: str, may_measure: Callable[[int], bool]) -> None:
+        self._child = ChildWorker(spec, name, may_measure)
 
     @property
     def number(self) -> int | None:

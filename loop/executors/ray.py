@@ -72,6 +72,7 @@ class RayExecutor:
         self._is_attached = ray.is_initialized()
         self._queue: deque[tuple[Job, ...]] = deque()
         self._calls: dict[Any, _Call] = {}
+        self._admitted: set[Process] = set()
         self._start(n_workers)
 
     @property
@@ -83,6 +84,11 @@ class RayExecutor:
     def processes(self) -> list[Process]:
         """The workers' processes."""
         return list(self._processes)
+
+    def admit(self, processes: Sequence[Process]) -> None:
+        """Let workers measure."""
+        self._admitted.update(processes)
+        self._dispatch()
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Send jobs to the next free worker in one call; with a timeout each job is a call of its own."""
@@ -106,8 +112,7 @@ class RayExecutor:
         outcomes = [outcome for reference in ready for outcome in self._collect(reference)]
         outcomes += [outcome for reference in self._overdue() for outcome in self._give_up(reference)]
         outcomes += [outcome for reference in self._on_lost_nodes() for outcome in self._abandon(reference)]
-        if not outcomes:  # else the caller takes note of new workers first
-            self._dispatch()
+        self._dispatch()
         return outcomes
 
     def run(self, function: Callable[..., Result], *arguments: Any, progress: Progress | None = None) -> Result:
@@ -211,9 +216,13 @@ class RayExecutor:
             raise EvaluatorError(f"evaluator {self._spec.name!r} cannot be prepared on Ray: {lines[-1] if lines else error}") from error
 
     def _dispatch(self) -> None:
-        while self._queue and self._idle:
+        for worker in list(self._idle):
+            if not self._queue:
+                return
+            if self._queue[0][0].fence and self._processes[worker] not in self._admitted:
+                continue
+            self._idle.remove(worker)
             jobs = self._queue.popleft()
-            worker = self._idle.popleft()
             call = self._actors[worker].measure.remote(marks_of(jobs), np.stack([job.trajectory for job in jobs]))
             self._calls[call] = _Call(worker, jobs, monotonic())
 

@@ -198,6 +198,35 @@ def test_an_instrument_is_not_used_again_before_the_worker_of_a_dead_driver_has_
     assert len(fired()) == len(set(fired())) == 2
 
 
+def test_a_worker_that_took_the_place_of_a_lost_one_is_waited_for_too(start, shots, tmp_path):
+    fired, store = shots(seconds=2.0, timeout=60.0, trials=3), tmp_path / "x"
+    first = start("run", "campaign.yaml", "--store", store, host="one")
+    workers = []
+    for n_fired in (1, 2):
+        wait_for(lambda n_fired=n_fired: len(fired()) == n_fired, first)
+        workers.append(int((tmp_path / "shots").read_text().splitlines()[-1].split()[1]))
+        if n_fired == 1:
+            os.kill(workers[0], signal.SIGKILL)
+    assert workers[0] != workers[1]
+    os.kill(workers[1], signal.SIGSTOP)  # it cannot notice that its driver is gone
+    try:
+        first.kill()
+        first.wait()
+        first.stdout.close()
+        second = start("resume", store, host="one")
+        wait_for(lambda: states(store)[1] == "unknown", second)
+        time.sleep(1.0)
+        assert second.poll() is None
+        assert len(fired()) == 2
+    finally:
+        os.kill(workers[1], signal.SIGKILL)
+    said, _ = second.communicate(timeout=90)
+    assert second.returncode == 0, said
+    assert f"process {workers[1]} on one" in said
+    assert states(store) == ["unknown", "unknown", "completed"]
+    assert len(fired()) == len(set(fired())) == 3
+
+
 def test_a_reused_process_number_is_not_taken_for_the_owner():
     from dataclasses import replace
 
