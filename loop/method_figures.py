@@ -22,6 +22,7 @@ from .figures import (
     draw_length_scales,
     draw_objective_comparison,
 )
+from .outliers import tamed
 from .records import TrajectorySet, Trial
 from .seeding import generator
 from .store.foreign import read_ground_truth
@@ -118,7 +119,7 @@ def calibration_figure(campaign: Campaign) -> ReportFigure:
     if len(y) < 5 or np.ptp(y) == 0:
         return ReportFigure(heading, "", None, absent="there are too few different measurements to predict some from others")
     noise = campaign.config.optimizer.noise or 0.0
-    found = leave_one_out_calibration(campaign.optimizer.new_surrogate, x, campaign.optimizer.sign * y, noise=noise)
+    found = leave_one_out_calibration(campaign.optimizer.new_surrogate, x, tamed(campaign.optimizer.sign * y), noise=noise)
     sign = campaign.optimizer.sign
     return ReportFigure(
         heading,
@@ -140,7 +141,7 @@ def length_scale_figure(campaign: Campaign) -> ReportFigure:
     scales, noise = [], []
     for n in marks:
         surrogate = GaussianProcess(campaign.box, campaign.config.optimizer.noise)
-        surrogate.fit(x[:n], campaign.optimizer.sign * y[:n])
+        surrogate.fit(x[:n], tamed(campaign.optimizer.sign * y[:n]))
         learned = surrogate.hyperparameters
         scales.append(learned.lengthscale)
         noise.append(float(np.sqrt(np.median(learned.noise))))

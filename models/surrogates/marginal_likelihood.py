@@ -130,7 +130,7 @@ def log_density(
     n, d = u.shape
     lengthscale, scale = np.exp(theta[:d]), math.exp(theta[d])
     common = math.exp(theta[d + 1]) if len(theta) > d + 1 else 0.0
-    shared: Array = np.full(n, common) if inferred is None else common * inferred
+    shared: Array = common * (np.ones(n) if inferred is None else inferred.astype(np.float64))
     variances = shared if noise is None else noise + shared
     scaled = u / lengthscale
     correlation, slope = kernel.value_and_slope(squared_distances(scaled, scaled))
