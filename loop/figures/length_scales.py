@@ -13,6 +13,8 @@ from ..records import FloatArray
 from .theme import COLORWAY, GREY, new_figure, plain, say
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
+_TICKS = [float(f"{digit}e{exponent}") for exponent in range(-8, 4) for digit in (1, 2, 3, 5)]
+"""Most campaigns stay within one power of ten, where powers alone would leave the axis with a single number."""
 
 
 def draw_length_scales(
@@ -37,7 +39,9 @@ def draw_length_scales(
         raise ValueError(f"{len(names)} names for {scales.shape[1]} dimensions")
     figure = new_figure("Length scales of the surrogate", height=420)
     figure.update_xaxes(title_text="observations", rangemode="tozero")
-    figure.update_yaxes(title_text="length scale (edges of the box)", type="log", exponentformat="power", dtick=1)
+    figure.update_yaxes(
+        title_text="length scale (edges of the box)", type="log", tickvals=_TICKS, ticktext=[f"{tick:g}" for tick in _TICKS]
+    )
     if not scales.size:
         return say(figure, "the surrogate has not been fitted yet")
     mode = "lines+markers" if len(scales) < 30 else "lines"

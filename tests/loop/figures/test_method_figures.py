@@ -140,3 +140,9 @@ def test_shapes_that_do_not_fit_are_refused():
 def test_nothing_to_show_is_said():
     for figure in (draw_convergence({}), draw_length_scales(np.zeros(0), np.zeros((0, 2)))):
         assert figure.layout.meta["says"]
+
+
+def test_the_axis_of_length_scales_has_numbers_within_one_power_of_ten():
+    figure = draw_length_scales(np.array([3.0, 6.0]), np.array([[0.25], [0.6]]))
+    assert sum(0.25 <= tick <= 0.6 for tick in figure.layout.yaxis.tickvals) >= 2
+    assert figure.layout.yaxis.ticktext[figure.layout.yaxis.tickvals.index(0.5)] == "0.5"
