@@ -130,8 +130,7 @@ class Observations:
         if not np.isfinite(x).all():
             raise ValueError("points must be finite")
         low, high = self._bounds.T
-        slack = 1e-9 * (high - low)
-        outside = ((x < low - slack) | (x > high + slack)).any(axis=1)
+        outside = ((x < low - slack(self._bounds)) | (x > high + slack(self._bounds))).any(axis=1)
         if outside.any():
             raise ValueError(
                 f"point {x[outside][0].tolist()} lies outside the box {self._bounds.tolist()}; widen the bounds, or leave it out"
@@ -161,13 +160,22 @@ def checked_box(bounds: npt.ArrayLike) -> FloatArray:
     return box
 
 
-def candidate_set(candidates: npt.ArrayLike, n_dimensions: int) -> "CandidateSet":
+def slack(bounds: FloatArray) -> FloatArray:
+    """How far rounding may bring a point (d,) outside of a box (d, 2)."""
+    return np.asarray(1e-9 * (bounds[:, 1] - bounds[:, 0]))
+
+
+def candidate_set(candidates: npt.ArrayLike, bounds: FloatArray) -> "CandidateSet":
     """Return fixed candidates (n, d), or raise ValueError where they are none."""
     from ..models.acquisition import CandidateSet
 
     rows = np.ascontiguousarray(np.asarray(candidates, dtype=np.float64)) + 0.0
-    if rows.ndim != 2 or rows.shape[1] != n_dimensions or not np.isfinite(rows).all():
-        raise ValueError(f"candidates must be finite with shape (n, {n_dimensions}), not {rows.shape}")
+    if rows.ndim != 2 or rows.shape[1] != len(bounds) or not np.isfinite(rows).all():
+        raise ValueError(f"candidates must be finite with shape (n, {len(bounds)}), not {rows.shape}")
+    outside = ((rows < bounds[:, 0] - slack(bounds)) | (rows > bounds[:, 1] + slack(bounds))).any(axis=1)
+    if outside.any():  # asked for, it could not be told
+        row = int(np.argmax(outside))
+        raise ValueError(f"candidate {row} lies outside the box {bounds.tolist()}: {rows[row].tolist()}; widen the bounds, or leave it out")
     return CandidateSet(rows)
 
 

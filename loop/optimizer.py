@@ -75,7 +75,7 @@ class Optimizer:
     ) -> None:
         self.bounds = checked_box(bounds)
         self.n_dimensions = len(self.bounds)
-        self._candidates = None if candidates is None else candidate_set(candidates, self.n_dimensions)
+        self._candidates = None if candidates is None else candidate_set(candidates, self.bounds)
         if goal not in ("maximize", "minimize"):
             raise ValueError(f"goal must be 'maximize' or 'minimize', not {goal!r}")
         self.goal: Goal = goal
