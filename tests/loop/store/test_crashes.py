@@ -1,79 +1,19 @@
 """A driver that is killed between any two writes: the store says what an in-memory model says, and goes on."""
 
-import os
 import shutil
 import tempfile
-import traceback
 from pathlib import Path
 
 import numpy as np
 import pytest
+from driving import CONFIGURATION, LIKE, in_child, trajectory
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from latentloop.loop.records import TrajectorySet, TrialState
-from latentloop.loop.store import faults
+from latentloop.loop.records import TrialState
 from latentloop.loop.store.campaign_store import CampaignStore
 from latentloop.loop.store.journal import decode
 from latentloop.loop.verification import verify
-
-N_STEPS = 5
-N_TRIALS = 12
-LIKE = TrajectorySet(np.zeros((2, N_STEPS)), np.linspace(0, 1, N_STEPS), "V", "s", ("E",))
-CONFIGURATION = {"name": "x", "budget": {"trials": N_TRIALS}, "objective": {"goal": "maximize", "metric": "y"}, "trajectories": {}}
-SESSION = {"budget": N_TRIALS, "executor": "local", "workers": 1}
-
-
-def trajectory(trial, salt=0):
-    return np.arange(N_STEPS) + 10.0 * trial + 0.5 * salt
-
-
-def drive(path, steps, salt):
-    """Do the steps of a session as a driver does."""
-    store = CampaignStore.open(path)
-    store.drive()
-    store.begin(SESSION, seconds=60.0)
-    store.require_arrays(N_TRIALS, 2, LIKE)
-    store.project(N_TRIALS)
-    for trial in store.history.trials:
-        if trial.state is TrialState.ARMED:
-            finish(store, trial.number, TrialState.COMPLETED)
-    for step in steps:
-        number = len(store.history.trials)
-        if number == N_TRIALS:
-            break
-        store.write_payload(number, {"trajectory": trajectory(number, salt)})
-        unknown = dict.fromkeys(("acquisition_value", "distance", "consistency"))
-        store.append("armed", {"trial": number, "z": [number, -1.0], "acquisition": "random", **unknown, "model_version": 0})
-        store.publish(number)
-        if step is not None:
-            finish(store, number, step)
-    store.end("finished", "")
-    store.release()
-
-
-def finish(store, number, state):
-    store.write_payload(number, {"field": np.full((2, 3), float(number))})
-    metrics = {"y": float(number)} if state is TrialState.COMPLETED else {}
-    facts = {"objective": metrics.get("y"), "objective_error": None, "metrics": metrics, "reason": "", "seconds": 0.1, "worker": "w"}
-    store.append(state.word, {"trial": number, **facts})
-    store.publish(number)
-
-
-def in_child(path, steps, salt, fault):
-    """Drive the store in a process of its own that is killed at a fault point; return whether it got to its end."""
-    child = os.fork()
-    if child == 0:
-        try:
-            faults.plan(fault)
-            drive(path, steps, salt)
-        except BaseException:  # noqa: BLE001 - a child must not return into pytest
-            traceback.print_exc()
-            os._exit(7)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the driver failed"
-    return not os.WIFSIGNALED(status)
 
 
 class Crashes(RuleBasedStateMachine):
