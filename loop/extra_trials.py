@@ -1,8 +1,8 @@
 """Trials that the optimizer is not asked for: what operators propose, what they want repeated, and the controls that show drift.
 
 A control is one trajectory that is measured again every few trials: the first incumbent's, or that of a point that the configuration names.
-What changes in its readings is the instrument, not the trajectory. The optimizer never hears of controls: it would take drift for noise at
-one point, and a lucky reading there for an incumbent.
+What changes in its readings is the instrument, not the trajectory. The optimizer never hears of controls, nor of the repeat of one whose
+outcome is unknown: it would take drift for noise at one point, and a lucky reading there for an incumbent.
 """
 
 from collections.abc import Callable
@@ -69,7 +69,10 @@ class ExtraTrials:
 
     def _is_control_due(self) -> bool:
         control, history = self._campaign().config.objective.control, self._store.history
-        if control is None or len(history.trials) - len(history.controls) < control.every * (len(history.controls) + 1):
+        if control is None:
+            return False
+        n_due = sum(history.trials[number].acquisition == CONTROL for number in history.controls)  # a repeat is in the place of one of them
+        if len(history.trials) - len(history.controls) < control.every * (n_due + 1):
             return False
         return control.z is not None or self._controlled() is not None
 

@@ -215,6 +215,8 @@ class Trial:
     """The trial that it repeats; None for none."""
     repeated_as: int | None = None
     """The trial that repeats it; None for none."""
+    repeats_control: bool = False
+    """True when the trial that it repeats is a control, and it therefore is one itself."""
     batch: int | None = None
     """Number of the batch that is approved together; None for none."""
     who: str = ""
@@ -223,7 +225,7 @@ class Trial:
     @property
     def is_control(self) -> bool:
         """Whether it repeats a fixed trajectory to show drift: the optimizer never hears of it, and it is no incumbent."""
-        return self.acquisition == CONTROL
+        return self.acquisition == CONTROL or self.repeats_control
 
     @property
     def is_asked(self) -> bool:

@@ -63,7 +63,7 @@ class History:
     measured: list[int] = field(default_factory=list)
     """Numbers of the trials whose reading was judged, in the order of judging."""
     controls: list[int] = field(default_factory=list)
-    """Numbers of the control trials."""
+    """Numbers of the control trials, repeats of unknown ones included."""
     held: set[int] = field(default_factory=set)
     """Numbers of the trials that are held."""
     is_paused: bool = False
@@ -280,6 +280,7 @@ class History:
         first, size = data.get("asked", (data["trial"], 1))
         if first == data["trial"]:
             self.asked = (first, size, event.number)
+        refers_to = data.get("refers_to")
         added = Trial(
             number=data["trial"],
             state=state,
@@ -297,7 +298,8 @@ class History:
             envelope=data.get("envelope", ""),
             is_projected=data.get("is_projected", False),
             fallback=data.get("fallback", ""),
-            refers_to=data.get("refers_to"),
+            refers_to=refers_to,
+            repeats_control=data["acquisition"] == REPEAT and refers_to is not None and self.trials[refers_to].is_control,
             batch=data["asked"][0] if "asked" in data else None,
             who=data.get("who", ""),
         )

@@ -8,9 +8,13 @@ from latentloop.loop.belief import agrees, doubt, is_outlier
 from latentloop.loop.config import ObjectiveConfig
 from latentloop.loop.controller import StopFlag
 from latentloop.loop.figures.drift import control_readings, draw_drift, trend
+from latentloop.loop.operator import act
 from latentloop.loop.records import Measurement, TrialState
+from latentloop.loop.replay import replay
+from latentloop.loop.restoration import restored_campaign
 from latentloop.loop.run import SilentObserver, open_campaign, run_campaign
 from latentloop.loop.store.campaign_store import CampaignStore
+from latentloop.loop.store.inbox import Command
 
 OTHERS = np.linspace(-1.0, 1.0, 21)
 
@@ -151,6 +155,29 @@ def test_controls_are_repeated_every_few_trials_and_the_optimizer_never_hears_of
     assert history.incumbent.trial not in history.controls
     store = CampaignStore.open(tmp_path / "x")
     np.testing.assert_array_equal(store.trajectory(history.trials[7]), store.trajectory(first))
+
+
+def test_the_repeat_of_an_unknown_control_is_a_control_and_not_told_however_good_its_reading(config, tmp_path):
+    events = {"vanishing": [3, 9], "wild": [9, 10], "wrong": 1.0}  # trial 9 repeats control 3, and trial 10 repeats trial 9
+    optimizer = {"acquisition": "log_ei", "n_initial": 3}
+    made = config(budget={"trials": 9}, objective={"control": {"every": 3}}, optimizer=optimizer, **eventful(**events))
+    path = tmp_path / "x"
+    run_campaign(made, path)
+    act(path, Command("resolve", "Ada", 3, outcome="repeat"))
+    open_campaign(path, trials=10)
+    act(path, Command("resolve", "Ada", 9, outcome="repeat"))
+    history = open_campaign(path, trials=14)
+    again = history.trials[10]
+    assert [history.trials[number].refers_to for number in (9, 10)] == [3, 9]
+    assert (again.acquisition, again.state, again.objective) == ("repeat", TrialState.COMPLETED, 1.0)
+    assert history.controls == [3, 7, 9, 10, 13]  # the next one is due as if the repeats had not been
+    assert set(history.told) == set(range(14)) - set(history.controls)
+    assert history.incumbent.objective < again.objective
+    assert 10 in [trial.number for trial in control_readings(history.trials)]
+    seen = restored_campaign(CampaignStore.open(path), made, history, "physical", None).optimizer.observations
+    assert seen[1].tolist() == [history.trials[number].objective for number in history.told]
+    found = replay(path)
+    assert (found.first, found.n_others) == (None, 5)
 
 
 def test_a_named_control_is_measured_and_one_outside_the_box_is_refused_before_anything_fires(config, tmp_path):
