@@ -244,13 +244,15 @@ class Choices(Message):
 
 
 class PreviewMessage(Message):
-    """A few trajectories of a family."""
+    """A few trajectories of a family or of a file."""
 
     times: list[Number]
     time_unit: str
     unit: str
     channels: list[str]
     trajectories: list[Any]
+    n_in_file: int | None = None
+    """How many the file holds; null for a family, which draws as many as one likes."""
 
 
 class DecodedPoint(Message):

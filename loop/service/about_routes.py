@@ -16,7 +16,7 @@ from .belief import preview
 from .desk import Desk, TheDesk
 from .metrics import exposition
 from .problems import ANSWERS, refuse
-from .reduced import SECTIONS, checked_family, reduced_preset
+from .reduced import SECTIONS, checked_source, reduced_preset
 from .roles import Anyone, Viewer
 from .schema import reduced_schema
 from .sessions import COOKIE
@@ -152,9 +152,11 @@ async def choices(_: Viewer, desk: TheDesk) -> Choices:
 
 
 @router.post("/api/v1/preview")
-async def show_preview(_: Viewer, body: PreviewBody, desk: TheDesk) -> PreviewMessage:
-    """Draw a few trajectories of a family."""
-    section = checked_family(body.trajectories)
+async def show_preview(who: Viewer, body: PreviewBody, desk: TheDesk) -> PreviewMessage:
+    """Show a few trajectories of a family, or of a file to those who may start campaigns from it."""
+    section = checked_source(body.trajectories, desk.settings)
+    if section.get("file") is not None and (not who.may("operator") or who.campaigns is not None):
+        raise refuse(403, "the server's files are shown to those who may start campaigns from them: operators of all campaigns")
     return PreviewMessage.model_validate(await desk.studio.run(preview, section, patience=15.0))
 
 

@@ -16,19 +16,22 @@ from ..campaign import Campaign
 from ..config import CampaignConfig, config_from_mapping
 from ..config.trajectories import TrajectoriesConfig
 from ..errors import ConfigError
+from ..figures.thinning import thinned_rows
 from ..latent_training import latent_space, restore_model
 from ..numbers import finite, finite_list
-from ..records import FloatArray, Signal
+from ..records import FloatArray, Signal, TrajectorySet
 from ..registry import FAMILIES
 from ..seeding import generator
 from ..standing import standing_of
 from ..store.history import History
 from ..store.objects import open_objects
 from ..store.reader import StoreReader
+from ..trajectory_source import read_trajectory_file
 
 _PREVIEWS = 12
 _PREVIEW_STEPS = 400
 _MOST_PREVIEW_STEPS = 5_000
+_MOST_PREVIEW_BYTES = 200_000_000
 _MOST_KEPT = 8
 
 
@@ -81,14 +84,27 @@ def decode(snapshot: Snapshot, z: Sequence[float]) -> dict[str, Any]:
 
 
 def preview(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a few trajectories of a family, thinned to what a page shows.
+    """Return a few trajectories of a family or a file, thinned to what a page shows; those of a file are spread over the whole of it.
 
     Raises:
-        ConfigError: the section names no family, or its parameters are wrong or too large.
+        ConfigError: the family's parameters are wrong or too large, or the file is too large or not what it should be.
     """
     config = TrajectoriesConfig.model_validate(section)
-    if config.family is None:
-        raise ConfigError("a preview needs trajectories.family")
+    shown = _of_file(Path(config.file), config) if config.file is not None else _of_family(config)
+    times, values = shown.times, shown.values[thinned_rows(len(shown.values), _PREVIEWS)]
+    step = max(1, len(times) // _PREVIEW_STEPS)
+    return {
+        "times": finite_list(times[::step]),
+        "time_unit": shown.time_unit,
+        "unit": shown.unit,
+        "channels": list(shown.channels),
+        "trajectories": finite_list(values[:, ::step]),
+        "n_in_file": None if config.file is None else len(shown.values),
+    }
+
+
+def _of_family(config: TrajectoriesConfig) -> TrajectorySet:
+    assert config.family is not None
     for parameter in ("n_steps", "n_times", "degree"):
         if config.family.parameters.get(parameter, 0) > _MOST_PREVIEW_STEPS:
             raise ConfigError(f"a preview takes {parameter} up to {_MOST_PREVIEW_STEPS}")
@@ -98,15 +114,16 @@ def preview(section: Mapping[str, Any]) -> dict[str, Any]:
         times = np.asarray(family.times, dtype=np.float64)
     except (ValueError, ArithmeticError) as error:
         raise ConfigError(f"trajectories.family: {error}") from error
-    step = max(1, len(times) // _PREVIEW_STEPS)
     n_channels = 1 if values.ndim == 2 else values.shape[2]
-    return {
-        "times": finite_list(times[::step]),
-        "time_unit": config.time_unit,
-        "unit": config.unit,
-        "channels": list(config.channels) or [f"channel {index}" if n_channels > 1 else "value" for index in range(n_channels)],
-        "trajectories": finite_list(values[:, ::step]),
-    }
+    names = config.channels or tuple(f"channel {index}" if n_channels > 1 else "value" for index in range(n_channels))
+    return TrajectorySet(values, times, config.unit, config.time_unit, names)
+
+
+def _of_file(path: Path, config: TrajectoriesConfig) -> TrajectorySet:
+    size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")))
+    if size > _MOST_PREVIEW_BYTES:
+        raise ConfigError(f"{path.name} is too large for a preview ({size / 1e6:.0f} MB); a campaign can start from it nevertheless")
+    return read_trajectory_file(path, config)
 
 
 @lru_cache(maxsize=4)

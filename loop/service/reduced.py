@@ -211,17 +211,18 @@ def _within_limits(config: CampaignConfig, settings: ServerSettings) -> None:
         raise ConfigError(f"trajectories.n may be {limits.trials} at most on this server, not {config.trajectories.n}")
 
 
-def checked_family(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a section of trajectories that names a built-in family with plain parameters, for a preview.
+def checked_source(section: Mapping[str, Any], settings: ServerSettings) -> dict[str, Any]:
+    """Return a section of trajectories for a preview: a built-in family with plain parameters, or one of the server's files by its path.
 
     Raises:
-        ConfigError: it names something else.
+        ConfigError: it names something else, nothing, or both.
     """
-    known = {"family", "n", "unit", "time_unit", "channels"}
+    known = {"family", "file", "dt", "n", "unit", "time_unit", "channels"}
     found = {key: value for key, value in section.items() if key in known}
+    if (found.get("family") is None) == (found.get("file") is None):
+        raise ConfigError("a preview needs either trajectories.family or trajectories.file")
     full = {"trajectories": found}
-    if found.get("family") is None:
-        raise ConfigError("a preview needs trajectories.family")
+    _trajectories(full, settings)
     _choice(full, ("trajectories", "family"), FAMILIES)
     return found
 

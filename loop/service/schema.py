@@ -41,6 +41,7 @@ def reduced_schema(settings: ServerSettings) -> dict[str, Any]:
     for (section, key), registry in CHOICES.items():
         definition = definitions[_definition_of(schema, section)]
         given = definition["properties"][key]
+        absent = [{"type": "null"}] if "default" in given and given["default"] is None else []  # the others cannot be left out
         definition["properties"][key] = {
             **{name: value for name, value in given.items() if name in ("title", "description", "default")},
             "anyOf": [
@@ -54,7 +55,7 @@ def reduced_schema(settings: ServerSettings) -> dict[str, Any]:
                     "required": ["name"],
                     "additionalProperties": False,
                 },
-                {"type": "null"},
+                *absent,
             ],
         }
     return {key: _said_for_others(value) for key, value in schema.items()}

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -104,11 +105,12 @@ class Serving:
 def serving(tmp_path_factory):
     """Return a function that serves a new root, where evaluators of tests/data/laboratory.py are known as slow, pictures and eventful.
 
-    The last one is an instrument: what became of its trials 1 and 2 nobody knows, and trial 3 reads 11.
+    The last one is an instrument: what became of its trials 1 and 2 nobody knows, and trial 3 reads 11. ``settings`` is the text of
+    another server.yaml, ``arrays`` are files beside it.
     """
     running = []
 
-    def serve(*options):
+    def serve(*options, settings=None, arrays=()):
         root = tmp_path_factory.mktemp("root")
         evaluators = {
             name: {"evaluator": {"name": "python", "parameters": {"target": f"laboratory:{name}"}}} for name in ("slow", "pictures")
@@ -117,7 +119,9 @@ def serving(tmp_path_factory):
         eventful = {"target": "laboratory:Eventful", "arguments": {"vanishing": [1, 2], "wild": [3], "wrong": 11.0}}
         evaluators["eventful"] = {"evaluator": {"name": "python", "parameters": eventful}}
         evaluators["ferrosim"] = {"evaluator": {"name": "ferrosim"}, "adjustable": ["*"]}
-        (root / "server.yaml").write_text(yaml.safe_dump({"evaluators": evaluators}))
+        (root / "server.yaml").write_text(settings or yaml.safe_dump({"evaluators": evaluators}))
+        for name, values in dict(arrays).items():
+            np.save(root / name, values)
         environment = {**os.environ, "PYTHONPATH": str(DATA), "OMP_NUM_THREADS": "1"}
         program = str(Path(sys.executable).with_name("latentloop"))
         running.append(Serving(program, root, environment, "--config", str(root / "server.yaml"), *options))

@@ -1,9 +1,10 @@
-// A new campaign: a preset, a name, and whatever of the preset's configuration should be different. The trajectories of the chosen
-// family are drawn as it changes.
+// A new campaign: a preset, a name, and whatever of the preset's configuration should be different. A few trajectories of the chosen
+// family or file are drawn as it changes.
 
 import { get, post } from "./api.js";
 import { LineChart } from "./chart.js";
 import { field, fill, h, panel, write } from "./element.js";
+import { count } from "./format.js";
 import { SchemaForm } from "./schema_form.js";
 
 const PREVIEW_WAIT = 350;
@@ -23,7 +24,7 @@ class NewCampaign {
     this.presets = h("div", { class: "presets" });
     this.name = h("input", { type: "text", required: true, autocomplete: "off", maxlength: 100, spellcheck: "false" });
     this.place = h("div");
-    this.chart = new LineChart({ height: 260, hasLegend: false, label: "Trajectories of the family", empty: "There is nothing to draw." });
+    this.chart = new LineChart({ height: 260, hasLegend: false, label: "Training trajectories", empty: "There is nothing to draw." });
     this.previewNote = h("p", { class: "soft", role: "status" });
     this.refused = h("p", { class: "refused", role: "alert" });
     this.submit = h("button", { type: "submit", class: "main" }, "Start campaign");
@@ -80,9 +81,9 @@ class NewCampaign {
     const asked = (this.#asked += 1);
     try {
       const trajectories = this.fields.section("trajectories", this.preset.configuration);
-      if (trajectories.box) {
-        write(this.previewNote, "This campaign varies plain parameters; there are no trajectories.");
-        this.chart.show({ times: [], lines: [] });
+      const isBox = Boolean(trajectories.box);
+      if (isBox || !(trajectories.family || trajectories.file)) {
+        this.#drawNothing(isBox ? "This campaign varies plain parameters; there are no trajectories." : "Choose a family or a file, or write down a box of parameters.", !isBox);
         return;
       }
       const found = await post(["preview"], { trajectories });
@@ -95,13 +96,17 @@ class NewCampaign {
         xTitle: found.time_unit ? `time (${found.time_unit})` : "time",
         yTitle: found.unit ? `value (${found.unit})` : "value",
       });
-      write(this.previewNote, `${lines.length} of the family's trajectories.`);
+      write(this.previewNote, trajectories.file ? `${lines.length} of the ${count(found.n_in_file)} trajectories in ${trajectories.file}.` : `${lines.length} of the family's trajectories.`);
       this.previewNote.classList.remove("refused");
     } catch (error) {
-      if (asked !== this.#asked) return;
-      write(this.previewNote, error.message);
-      this.previewNote.classList.add("refused");
+      if (asked === this.#asked) this.#drawNothing(error.message, true);
     }
+  }
+
+  #drawNothing(why, isRefused) {
+    this.chart.show({ times: [], lines: [] }); // what is drawn is what would be measured, or nothing
+    write(this.previewNote, why);
+    this.previewNote.classList.toggle("refused", isRefused);
   }
 
   async #create(event) {

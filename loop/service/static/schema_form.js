@@ -6,6 +6,9 @@ import { words } from "./format.js";
 const OPEN = new Set(["trajectories", "objective", "optimizer", "budget"]);
 const CHOICES = { "trajectories.family": "families", "latent.model": "latent_models", "optimizer.surrogate": "surrogates", "optimizer.acquisition": "acquisitions", evaluator: "evaluators", executor: "executors" };
 
+// Of each of these groups one says where something comes from: who gives one takes back the others.
+const ALTERNATIVES = [["trajectories.family", "trajectories.file", "trajectories.box"]];
+
 /** The form of a configuration. */
 export class SchemaForm {
   #controls = [];
@@ -66,14 +69,18 @@ export class SchemaForm {
   }
 
   #field(path, part, value) {
+    if (part.anyOf?.length && part.anyOf.every((variant) => variant.type === "null")) return null; // there is nothing to choose from
     const plain = this.#plain(part);
     const label = words(path.at(-1));
     const key = path.join(".");
     const help = part.description || plain.description || "";
     const inner = plain.type === "object" && plain.properties && !("name" in plain.properties) ? plain : null;
     if (inner && !part.anyOf) return h("fieldset", { class: "inner" }, h("legend", {}, label), this.#fields(path, inner, value || {}));
-    if (plain.properties?.name) return this.#choice(key, label, help, plain, value);
-    if (Array.isArray(plain.enum)) return this.#register(key, label, help, select(plain.enum, value), (text) => plain.enum.find((item) => String(item) === text));
+    if (plain.properties?.name) return this.#choice(key, label, help, plain, value, isOptional(part));
+    if (Array.isArray(plain.enum)) {
+      const chooser = isOptional(part) ? select(["", ...plain.enum], value ?? "") : select(plain.enum, value);
+      return this.#register(key, label, help, chooser, (text) => plain.enum.find((item) => String(item) === text) ?? null);
+    }
     if (plain.type === "boolean") {
       const chooser = select(isOptional(part) ? [null, true, false] : [true, false], value ?? null, { null: "by itself", true: "yes", false: "no" });
       return this.#register(key, label, help, chooser, (text) => (text === "null" ? null : text === "true"));
@@ -88,11 +95,11 @@ export class SchemaForm {
   }
 
   /** Something chosen by name, with its parameters: two fields that change together. */
-  #choice(key, label, help, plain, value) {
+  #choice(key, label, help, plain, value, isAbsentAllowed = false) {
     const known = this.names[CHOICES[key]] || [];
     const name = typeof value === "string" ? value : (value?.name ?? "");
     const all = known.includes(name) || !name ? known : [name, ...known];
-    const chooser = all.length ? select(name ? all : ["", ...all], name) : put(h("input", { type: "text", autocomplete: "off" }), name);
+    const chooser = all.length ? select(name && !isAbsentAllowed ? all : ["", ...all], name) : put(h("input", { type: "text", autocomplete: "off" }), name);
     const parameters = put(h("input", { type: "text", class: "mono", autocomplete: "off" }), value?.parameters && Object.keys(value.parameters).length ? value.parameters : "");
     const isWhole = Object.keys(plain.properties).length > 2; // a section that is chosen by name keeps its other keys
     const others = isWhole ? Object.entries(plain.properties).filter(([part]) => part !== "name" && part !== "parameters") : [];
@@ -105,19 +112,26 @@ export class SchemaForm {
       ];
     }
     const both = { key, initial: `${name}\n${parameters.value}`, text: () => `${chooser.value}\n${parameters.value}` };
-    both.read = () => ({ name: chooser.value, parameters: fromJson(parameters.value, label) ?? {} });
+    both.read = () => (chooser.value ? { name: chooser.value, parameters: fromJson(parameters.value, label) ?? {} } : null);
+    both.clear = () => (chooser.value = parameters.value = "");
     this.#controls.push(both);
     // Parameters of one choice mean nothing to another.
     chooser.addEventListener("change", () => (parameters.value = ""));
-    for (const control of [chooser, parameters]) control.addEventListener("input", () => this.changed(key));
+    for (const control of [chooser, parameters]) control.addEventListener("input", () => this.#touched(key, chooser.value));
     return [field(label, chooser, help), field(`${label} parameters`, parameters, "As JSON; empty takes the defaults.")];
   }
 
   #register(key, label, help, control, read) {
-    const entry = { key, initial: control.value, text: () => control.value.trim(), read: () => read(control.value.trim()) };
+    const entry = { key, initial: control.value, text: () => control.value.trim(), read: () => read(control.value.trim()), clear: () => (control.value = "") };
     this.#controls.push(entry);
-    control.addEventListener("input", () => this.changed(key));
+    control.addEventListener("input", () => this.#touched(key, control.value.trim()));
     return field(label, control, help);
+  }
+
+  #touched(key, text) {
+    const others = text ? ALTERNATIVES.filter((group) => group.includes(key)).flat() : [];
+    for (const control of this.#controls) if (control.key !== key && others.includes(control.key)) control.clear();
+    this.changed(key);
   }
 
   #section(part) {

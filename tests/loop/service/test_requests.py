@@ -2,15 +2,21 @@
 
 import http.client
 import json
+import re
 import socket
 import time
+from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from latentloop.client import ServiceError
 from latentloop.loop.errors import ConfigError
 from latentloop.loop.service.reduced import configuration_from_preset, configuration_from_reduced
+from latentloop.loop.service.schema import reduced_schema
 from latentloop.loop.service.settings import ServerSettings, load_settings
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "service.md"
 
 
 @pytest.fixture
@@ -143,6 +149,63 @@ files: {recorded: pulses.npy}
     assert config.evaluator.parameters == {"target": "lab:fire", "kind": "physical"}
     assert config.evaluator.timeout == 3
     assert config.trajectories.file == str(tmp_path / "pulses.npy")
+
+
+def test_the_configuration_of_the_documentation_is_one_as_it_stands(tmp_path, reduced):
+    text = re.search(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)[1]
+    (tmp_path / "server.yaml").write_text(text)
+    (tmp_path / "pulses.npy").touch()
+    settings = load_settings(tmp_path / "server.yaml")
+    assert set(settings.evaluators) == {"simulator", "chamber"}
+    assert configuration_from_preset("x", "quick", {}, settings).evaluator.name == "ferrosim"
+    recorded = {**reduced, "evaluator": "chamber", "trajectories": {"file": "recorded"}}
+    config = configuration_from_reduced("x", recorded, settings)
+    assert config.trajectories.file == str(tmp_path / "pulses.npy")
+    assert config.evaluator.parameters["command"] == ["./measure"]
+    with pytest.raises(ConfigError, match="set by the server"):
+        configuration_from_reduced("x", {**recorded, "evaluator": {"name": "chamber", "parameters": {"command": ["ls"]}}}, settings)
+
+
+def test_only_a_source_of_trajectories_may_be_left_out_in_the_schema():
+    definitions = reduced_schema(ServerSettings(files={"recorded": Path("pulses.npy")}))["$defs"]
+
+    def may_be_absent(definition, key):
+        return {"type": "null"} in definitions[definition]["properties"][key]["anyOf"]
+
+    assert all(may_be_absent("TrajectoriesConfig", key) for key in ("family", "file", "box"))
+    assert not may_be_absent("LatentConfig", "model")
+    assert not any(may_be_absent("OptimizerConfig", key) for key in ("surrogate", "acquisition"))
+
+
+def test_a_file_is_previewed_by_its_name_to_those_who_may_start_from_it(new_server, tmp_path):
+    np.save(tmp_path / "pulses.npy", np.arange(60.0)[:, None] * np.hanning(1000))
+    (tmp_path / "broken.csv").write_text("1,2\n3\n")
+    server = new_server({"files": {"recorded": "pulses.npy", "broken": "broken.csv"}})
+    section = {"family": None, "file": "recorded", "dt": 0.5, "unit": "kV/cm", "n": 7500, "box": None}
+
+    def shown(role="operator", campaigns=None, **changes):
+        headers = server.headers(role, campaigns)
+        return httpx.post(f"{server.url}/api/v1/preview", json={"trajectories": {**section, **changes}}, headers=headers, timeout=60)
+
+    found = shown().json()
+    assert (found["n_in_file"], found["unit"], found["channels"]) == (60, "kV/cm", ["value"])
+    assert found["times"][:2] == [0.0, 1.0]
+    peaks = [max(values) for values in found["trajectories"]]
+    assert len(peaks) == 12
+    assert peaks[0] == 0
+    assert peaks[-1] == pytest.approx(59, rel=1e-3)
+    assert shown("viewer").status_code == 403
+    assert shown("operator", ["one"]).status_code == 403
+    assert shown("viewer", file=None, family="damped_sinusoid").json()["n_in_file"] is None
+    for changes, words in (
+        ({"file": str(tmp_path / "pulses.npy")}, "no file of trajectories"),
+        ({"family": "damped_sinusoid"}, "either"),
+        ({"file": None}, "either"),
+        ({"file": "broken"}, "broken.csv"),
+    ):
+        answer = shown(**changes)
+        assert answer.status_code == 422
+        assert words in answer.json()["error"]["message"]
 
 
 def test_a_server_configuration_with_mistakes_says_where(tmp_path):
