@@ -9,11 +9,12 @@ piecewise linear in Z, so the error falls with the number of nodes.
 Source: Frazier, Powell and Dayanik 2009, 10.1287/ijoc.1080.0314; Scott, Frazier and Powell 2011 (on continuous boxes), 10.1137/100801275.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 from scipy.stats import qmc
 
+from .cached_posterior import CachedPosterior
 from .monte_carlo import BotorchAcquisition
 
 if TYPE_CHECKING:
@@ -56,17 +57,27 @@ def gradient_of_knowledge(model: "SingleTaskGP", places: "torch.Tensor") -> "Acq
 
     nodes, weights = np.polynomial.hermite_e.hermegauss(N_NODES)
     node, weight = torch.from_numpy(nodes), torch.from_numpy(weights / weights.sum())
-    noise = model.likelihood.noise.detach().median()
+    noises = model.likelihood.noise.detach()
+    noise = noises.median()
+    with torch.no_grad():
+        cached = CachedPosterior(model, noises)
+        observed = cached.standardized(model.train_targets[None])
+        half_places = cached.halved(places)
+        mean_places = cached.prior_mean(places) + (half_places.T @ observed)[:, 0]
+        best = mean_places.amax()
 
     class _Knowledge(AnalyticAcquisitionFunction):
         def forward(self, X: torch.Tensor) -> torch.Tensor:
-            points = torch.cat([X, places.expand(len(X), *places.shape)], dim=1)
-            joint: Any = self.model.posterior(points)
-            mean, covariance = joint.mean[..., 0], joint.distribution.covariance_matrix
-            change = covariance[:, 0] / (covariance[:, :1, 0] + noise).clamp_min(1e-12).sqrt()
-            after = mean[:, :, None] + change[:, :, None] * node
+            x = X[:, 0]
+            half = cached.halved(x)
+            mean = cached.prior_mean(x) + (half.T @ observed)[:, 0]
+            variance = (cached.prior_variance(x) - half.square().sum(dim=0)).clamp_min(0.0)
+            covariance = cached.covariance(x, places) - half.T @ half_places
+            means = torch.cat([mean[:, None], mean_places.expand(len(x), -1)], dim=1)
+            change = torch.cat([variance[:, None], covariance], dim=1) / (variance[:, None] + noise).clamp_min(1e-12).sqrt()
+            after = means[:, :, None] + change[:, :, None] * node
             value: torch.Tensor = after.amax(dim=1) @ weight
-            gain: torch.Tensor = value - mean[:, 1:].amax(dim=1)
+            gain: torch.Tensor = value - best
             return gain
 
     return _Knowledge(model)

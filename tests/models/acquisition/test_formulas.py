@@ -24,9 +24,9 @@ from latentloop.models.acquisition import (
     UCBSchedule,
 )
 from latentloop.models.acquisition.joint_entropy import JointEntropyScore
-from latentloop.models.acquisition.knowledge_gradient import gradient_of_knowledge
+from latentloop.models.acquisition.knowledge_gradient import KnowledgeGradient, gradient_of_knowledge
 from latentloop.models.acquisition.log_ei import LogEI, log_expected_improvement, log_h_function
-from latentloop.models.acquisition.monte_carlo import BotorchScore
+from latentloop.models.acquisition.monte_carlo import BotorchScore, noisy_improvement
 from latentloop.models.acquisition.probability_of_improvement import log_probability_of_improvement
 from latentloop.models.surrogates import GaussianProcess
 from scipy.integrate import quad
@@ -287,3 +287,44 @@ def test_the_portfolio_searches_close_to_the_incumbent_and_far_from_it_in_turns(
     distance = np.abs(x[25:] - [0.62, 0.31]).max(1)
     assert distance.min() < 1e-3
     assert (distance > 0.05).sum() >= 8
+
+
+def test_log_nei_is_botorchs_value_and_slope(noisy):
+    import torch
+    from botorch.acquisition.analytic import LogNoisyExpectedImprovement
+
+    model, x = noisy.to_botorch(), np.random.default_rng(1).random((30, 2))
+    with min_fixed_noise(double_value=1e-8):
+        scores = []
+        for make in (noisy_improvement, lambda model, known: LogNoisyExpectedImprovement(model, known, num_fantasies=20)):
+            torch.manual_seed(0)
+            scores.append(BotorchScore(make(model, model.train_inputs[0]), noisy.bounds))
+        (value, slope), (expected, expected_slope) = (score.value_and_gradient(x) for score in scores)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(slope, expected_slope, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(scores[0].value(x), value, rtol=1e-12)
+
+
+@pytest.mark.parametrize("acquisition", [LogNEI(), KnowledgeGradient()], ids=lambda a: a.name)
+def test_no_array_holds_the_observations_squared_for_each_point(acquisition):
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    sizes = []
+
+    class Largest(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            sizes.extend(part.numel() for part in (result if isinstance(result, tuple | list) else [result]) if torch.is_tensor(part))
+            return result
+
+    n = 400
+    x = np.random.default_rng(0).random((n, 2))
+    model = GaussianProcess(BOX, noise=0.01)
+    model.fit(x, np.sin(5 * x[:, 0]) + x[:, 1] + 0.1 * np.random.default_rng(1).standard_normal(n))
+    botorch = model.to_botorch()
+    with Largest():
+        score = BotorchScore(acquisition.function(botorch, botorch.train_inputs[0], None), model.bounds)
+        score.value(np.random.default_rng(2).random((256, 2)))
+        score.value_and_gradient(np.random.default_rng(2).random((8, 2)))
+    assert max(sizes) < 10 * n * n, "256 points, each with the observations squared, would be 25 times this"
