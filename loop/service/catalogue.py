@@ -252,7 +252,7 @@ class Catalogue:
                     if not watch.is_loaded:
                         await watch.ready(_HOUR)
                     await watch.checkpoint.keep(watch)
-                    await self._look_again(watch)
+                    await self.look_again(watch)
                 await self._resume_unfinished(is_start=first)
             except Exception:  # supervision outlives whatever happens to one campaign
                 log.exception("supervision failed")
@@ -284,18 +284,22 @@ class Catalogue:
             log.warning("campaign %s has lost its driver; resuming it", name)
             await self.resume(name)
 
-    async def _look_again(self, watch: CampaignWatch) -> None:
-        """Read a damaged campaign anew, at most a twentieth of the time: it may only have been copied just then."""
+    async def look_again(self, watch: CampaignWatch) -> None:
+        """Read a damaged campaign anew, at most a twentieth of the time: it may only have been copied just then.
+
+        The log hears of it when something has changed.
+        """
         if not watch.problem or time.monotonic() < watch.next_try:
             return
         start = time.monotonic()
-        anew = CampaignWatch(watch.name, watch.path, watch.is_awaited)
+        anew = CampaignWatch(watch.name, watch.path, watch.is_awaited, known_problem=watch.problem)
         await anew.ready(_HOUR)
-        watch.next_try = time.monotonic() + 20 * (time.monotonic() - start)
-        if anew.problem or self._watches.get(watch.name) is not watch:
+        watch.next_try = anew.next_try = time.monotonic() + 20 * (time.monotonic() - start)
+        if anew.problem == watch.problem or self._watches.get(watch.name) is not watch:
             anew.close()
             return
-        log.info("campaign %s can be read again", watch.name)
+        if not anew.problem:
+            log.info("campaign %s can be read again", watch.name)
         self._watches[watch.name] = anew
         watch.close()
 

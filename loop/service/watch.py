@@ -48,12 +48,14 @@ class CampaignWatch:
         name: of its folder.
         path: the folder, directly under the server's root.
         is_awaited: whether a driver has been started for it whose session has not begun.
+        known_problem: why it could not be read when that was last tried; the log has heard of it.
     """
 
-    def __init__(self, name: str, path: Path, is_awaited: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, name: str, path: Path, is_awaited: Callable[[], bool] = lambda: False, known_problem: str = "") -> None:
         self.name = name
         self.path = path
         self.is_awaited = is_awaited
+        self.known_problem = known_problem
         self.checkpoint = Checkpoint(path.parent, name)
         self.store = CampaignStore(open_objects(path))
         self.problem = ""
@@ -334,7 +336,8 @@ class CampaignWatch:
 
     def _fail(self, error: Exception) -> None:
         self.problem = str(error)
-        log.error("campaign %s cannot be read further: %s", self.name, error)
+        if self.problem != self.known_problem:
+            log.error("campaign %s cannot be read further: %s", self.name, error)
 
 
 def _trial_of(event: Event, n_trials: int) -> int | None:

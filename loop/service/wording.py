@@ -11,14 +11,18 @@ from typing import Any
 _PATH = re.compile(r"(?<![\w.:/<>~%-])/(?!api/|static/)(?:[^\s/'\"`:;,()<>\[\]{}]+/)+([^\s/'\"`:;,()<>\[\]{}]*)")
 """An absolute path of at least two names; addresses of this server's own interface are none."""
 _ASIDE = re.compile(r" ?\([^()]*`latentloop [^`]*`[^()]*\)")
-_COMMAND = re.compile(r"[;,]? ?(?:continue it with )?`latentloop [^`]*`[^;,]*")
+_EITHER = re.compile(r"; continue it with `latentloop [^`]*`, or ")
+_COMMAND = re.compile(r"[;,:]? ?(?:continue it with )?`latentloop [^`]*`[^;,]*")
+_MENDING = re.compile(r"; (?=copy [^;]*\bbackup\b)")
+"""Before what is done to the folder itself, which few of those who read it can."""
 _EXAMPLE = re.compile(r": --[a-z][\w-]* .*$")
 _OPTION = re.compile(r"`?(?<![\w-])--([a-z][a-z-]*)`?")
 
 
 def for_others(sentence: str) -> str:
     """Return a sentence without paths, commands and options of a terminal."""
-    sentence = _EXAMPLE.sub("", _COMMAND.sub("", _ASIDE.sub("", sentence)))
+    sentence = _EXAMPLE.sub("", _COMMAND.sub("", _EITHER.sub("; ", _ASIDE.sub("", sentence))))
+    sentence = _MENDING.sub("; whoever runs this server can ", sentence)
     sentence = _OPTION.sub(lambda match: match[1].replace("-", "_"), sentence)
     return str(without_paths(sentence))
 

@@ -68,6 +68,7 @@ def test_a_campaign_is_created_watched_paused_and_resumed(server, opened):
     expect(page.locator(".headline .badge")).to_have_text("finished")
     expect(page.locator("table.trials tbody tr")).to_have_count(90)
     expect(page.locator(".facts")).to_contain_text("90 of 90")
+    expect(page.locator(".facts")).to_contain_text("Ran for")
 
 
 @pytest.mark.slow

@@ -27,9 +27,9 @@ export class AttentionPanel {
 
   /** Lists the trials anew where one of them changed. */
   update(change) {
-    if (!change.trials.length && !change.detail) return;
+    if (!change.trials.length && !change.detail && !change.summary) return;
     const trials = this.campaign.waiting("held", "unknown", "quarantined");
-    const mark = JSON.stringify(trials.map((trial) => [trial.number, trial.state, trial.z]));
+    const mark = JSON.stringify([this.campaign.isDamaged, trials.map((trial) => [trial.number, trial.state, trial.z])]);
     if (mark === this.shown) return;
     this.shown = mark;
     this.element.hidden = trials.length === 0;

@@ -71,6 +71,11 @@ export class Campaign {
     return this.summary.goal !== "minimize";
   }
 
+  /** Whether its journal cannot be read to its end: then there is nothing to steer, and nothing is written. */
+  get isDamaged() {
+    return this.summary.state === "damaged";
+  }
+
   /** The trial that is looked at: the chosen one, else the incumbent, else the newest; null before the first. */
   get lookedAt() {
     return this.chosen ?? this.summary.incumbent?.trial ?? (this.trials.size ? Math.max(...this.trials.keys()) : null);

@@ -6,7 +6,8 @@ import { count, duration, number, some } from "./format.js";
 import { ask, attempt } from "./notice.js";
 import { mayAdminister, mayOperate } from "./session.js";
 
-const OVER = ["finished", "failed", "damaged"];
+const DRIVEN = ["running", "starting"];
+const REST = { finished: "done", damaged: "it cannot go on" };
 
 /** A state as a small label. */
 export function badge(state) {
@@ -32,7 +33,7 @@ export class CampaignHead {
     this.reason = h("p", { class: "reason", hidden: true });
     this.buttons = h("div", { class: "row actions", role: "group", "aria-label": "Steer the campaign" });
     this.facts = new Map();
-    const list = h("dl", { class: "facts" }, ["Best", "Trials", "Running for", "Time left", "Objective"].map((name) => this.#fact(name)));
+    const list = h("dl", { class: "facts" }, ["Best", "Trials", "Time", "Time left", "Objective"].map((name) => this.#fact(name)));
     this.bar = h("div", { class: "bar" });
     this.element = h("div", { class: "head" }, h("div", { class: "headline" }, this.title, this.place, this.buttons), this.about, this.reason, this.bar, list);
     list.hidden = this.bar.hidden = isEarly;
@@ -74,22 +75,24 @@ export class CampaignHead {
 
   #tick() {
     const { summary } = this.campaign;
+    const isDriven = DRIVEN.includes(summary.state);
     const more = summary.state === "running" ? (performance.now() - this.since) / 1000 : 0;
-    this.#set("Running for", duration((summary.seconds ?? NaN) + more), `since ${new Date(1000 * summary.created_at).toLocaleString("en-CA", { dateStyle: "short", timeStyle: "short", hourCycle: "h23" })}`);
+    this.#set("Time", duration((summary.seconds ?? NaN) + more), `${isDriven ? "since" : "started"} ${new Date(1000 * summary.created_at).toLocaleString("en-CA", { dateStyle: "short", timeStyle: "short", hourCycle: "h23" })}`, isDriven ? "Running for" : "Ran for");
     const left = summary.seconds_left;
-    const isOver = OVER.includes(summary.state);
-    this.#set("Time left", isOver || left === null || left === undefined ? "–" : duration(Math.max(0, left - more)), isOver ? "done" : `${some(Math.max(0, summary.budget - summary.n_trials), "trial")} left`);
+    this.#set("Time left", left === null || left === undefined ? "–" : duration(Math.max(0, left - more)), REST[summary.state] ?? `${some(Math.max(0, summary.budget - summary.n_trials), "trial")} left`);
   }
 
   #fact(name) {
     const value = h("dd", {}, "–");
     const detail = h("small");
-    this.facts.set(name, [value, detail]);
-    return h("div", {}, h("dt", {}, name), value, h("dd", { class: "small" }, detail));
+    const term = h("dt", {}, name);
+    this.facts.set(name, [value, detail, term]);
+    return h("div", {}, term, value, h("dd", { class: "small" }, detail));
   }
 
-  #set(name, value, detail) {
-    const [big, small] = this.facts.get(name);
+  #set(name, value, detail, shownAs = name) {
+    const [big, small, term] = this.facts.get(name);
+    write(term, shownAs);
     write(big, value);
     write(small, detail);
   }
@@ -98,12 +101,12 @@ export class CampaignHead {
     if (!mayOperate()) return [];
     const kept = (done) => (summary.state === "starting" ? "Kept: it is done as soon as the campaign has started." : done);
     const act = (verb, done, body) => attempt(() => post(["campaigns", this.campaign.name, verb], body), kept(done)).then(() => this.campaign.refresh());
-    const isDriven = ["running", "starting"].includes(summary.state);
+    const isDriven = DRIVEN.includes(summary.state);
     return [
       isDriven ? button("Pause", () => act("pause", "Pausing: trials under way are finished first.")) : null,
       ["paused", "interrupted", "failed"].includes(summary.state) && !this.isEarly ? button("Resume", () => act("resume", "Resumed."), { kind: "main" }) : null,
       isDriven || summary.state === "paused" ? button("Stop …", () => this.#stop(), { kind: "danger" }) : null,
-      this.isEarly ? null : button("Fork …", () => this.#fork(), { kind: "quiet" }),
+      this.isEarly || this.campaign.isDamaged ? null : button("Fork …", () => this.#fork(), { kind: "quiet" }),
       mayAdminister() && !isDriven ? button("Delete …", () => this.#delete(), { kind: "quiet" }) : null,
     ];
   }

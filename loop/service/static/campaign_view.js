@@ -51,8 +51,9 @@ export async function openCampaign(main, { name, trial, isWanted }) {
   const panels = columns.flat();
   const lower = [campaign.add(new TrialsPanel(campaign)), campaign.add(new FiguresPanel(campaign)), campaign.add(new SettingsPanel(campaign))];
   if (edit) {
-    const open = button("Add trial …", () => steering.open());
+    const open = button("Add trial …", () => steering.open(), { hidden: campaign.isDamaged });
     latent.element.querySelector(".tools").append(open);
+    campaign.add({ update: () => (open.hidden = campaign.isDamaged) });
   }
   // The editor stands beside the map that it is used with.
   latent.element.append(steering.element);

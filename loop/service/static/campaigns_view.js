@@ -9,7 +9,7 @@ import { count, duration, number, some } from "./format.js";
 import { Live } from "./live.js";
 import { mayOperate } from "./session.js";
 
-const RANK = { running: 1, starting: 1, failed: 2, damaged: 2, interrupted: 3, paused: 3, finished: 4 };
+const RANK = { damaged: 0, running: 2, starting: 2, failed: 3, interrupted: 4, paused: 4, finished: 5 }; // 1: trials need a person
 const SORT_WAIT = 2000; // cards do not jump under a pointer
 
 /** Fills `main` with the campaigns; returns what lets go of them. */
@@ -147,8 +147,9 @@ class Card {
     this.title.hidden = !summary.title || summary.title === summary.name;
     this.state.className = `badge ${summary.state}`;
     write(this.state, summary.state);
-    const wanted = Object.entries(summary.needs || {}).filter(([, n]) => n);
-    write(this.needs, wanted.map(([word, n]) => `${count(n)} ${word}`).join(", "));
+    const wanted = Object.entries(summary.needs || {}).filter(([, n]) => n).map(([word, n]) => `${count(n)} ${word}`);
+    if (isDamaged(summary)) wanted.unshift("needs mending");
+    write(this.needs, wanted.join(", "));
     this.needs.hidden = wanted.length === 0;
     this.element.classList.toggle("needy", wanted.length > 0);
     write(this.best, summary.incumbent ? number(summary.incumbent.objective) : "–");
@@ -165,13 +166,18 @@ class Card {
     write(this.time, isThere ? left : "");
     write(this.reason, summary.reason || "");
     this.reason.hidden = !summary.reason;
+    this.reason.classList.toggle("whole", isDamaged(summary)); // it says what to do, at its end
   }
 }
 
+function isDamaged(summary) {
+  return summary.state === "damaged";
+}
+
 function needs(summary) {
-  return Object.values(summary.needs || {}).some((n) => n > 0);
+  return isDamaged(summary) || Object.values(summary.needs || {}).some((n) => n > 0);
 }
 
 function rank(summary) {
-  return needs(summary) ? 0 : RANK[summary.state] ?? 5;
+  return needs(summary) && !isDamaged(summary) ? 1 : RANK[summary.state] ?? 6;
 }

@@ -16,11 +16,14 @@ export class EventsPanel {
     this.list = h("ol", { class: "events" }, campaign.events.slice(0, MOST).map(item));
     this.empty = h("p", { class: "absent", hidden: campaign.events.length > 0 }, "Nothing has happened yet.");
     const scroll = h("div", { class: "scroll low", tabindex: "0", role: "region", "aria-label": "List of events" }, this.list);
-    this.element = panel("Events", {}, this.empty, scroll, mayOperate() ? this.#form() : null);
+    this.form = mayOperate() ? this.#form() : null;
+    this.element = panel("Events", {}, this.empty, scroll, this.form);
+    this.update({ events: [] });
   }
 
   /** Puts new events on top. */
   update(change) {
+    if (this.form) this.form.hidden = this.campaign.isDamaged;
     if (!change.events.length) return;
     this.empty.hidden = true;
     const fresh = change.events.slice().sort((a, b) => b.number - a.number).slice(0, MOST);

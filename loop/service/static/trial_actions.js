@@ -8,7 +8,7 @@ import { clean } from "./campaign_head.js";
 
 /** The buttons for a trial in its state; `edit(trial)` opens the editor. */
 export function trialActions(campaign, trial, edit) {
-  if (!mayOperate()) return [];
+  if (!mayOperate() || campaign.isDamaged) return [];
   const act = async (verb, body, done) => {
     if (await attempt(() => post(["campaigns", campaign.name, "trials", trial.number, verb], body), done)) campaign.refresh();
   };

@@ -47,7 +47,7 @@ export class TrialPanel {
     }
     this.element.classList.remove("empty");
     const known = this.campaign.trials.get(trial);
-    const mark = `${trial} ${known?.state ?? ""} ${known?.finished_at ?? ""}`;
+    const mark = `${trial} ${known?.state ?? ""} ${known?.finished_at ?? ""} ${this.campaign.isDamaged}`;
     const hasEvent = (change.events || []).some((event) => event.data?.trial === trial);
     if (mark === this.#mark && !hasEvent) return;
     const isOther = !this.#mark.startsWith(`${trial} `);

@@ -2,7 +2,10 @@
 
 import httpx
 import pytest
+from latentloop.loop.errors import JournalError
 from latentloop.loop.service.wording import for_others, without_paths
+from latentloop.loop.store.campaign_store import CampaignStore
+from latentloop.loop.store.objects import open_objects
 
 
 @pytest.mark.parametrize(
@@ -18,11 +21,29 @@ from latentloop.loop.service.wording import for_others, without_paths
         ("http://127.0.0.1:8000/a/b and s3://bucket/a/b", "http://127.0.0.1:8000/a/b and s3://bucket/a/b"),
         ("3 kV/cm at 1/2 of the width, and/or -1--1", "3 kV/cm at 1/2 of the width, and/or -1--1"),
         ("in /srv/lab/", "in a folder"),
+        (
+            "/srv/lab/a holds a campaign already; continue it with `latentloop resume /srv/lab/a`, or choose another path",
+            "a holds a campaign already; choose another path",
+        ),
+        (
+            "trials/time in /srv/a is damaged; copy it back from a backup",
+            "trials/time in a is damaged; whoever runs this server can copy it back from a backup",
+        ),
         ("holds it until it is approved (`latentloop trials STORE --approve N`); else not", "holds it until it is approved; else not"),
     ],
 )
 def test_sentences_lose_paths_commands_and_options(said, heard):
     assert for_others(said) == heard
+
+
+def test_what_is_said_of_a_damaged_journal_is_a_whole_sentence_for_others_too(make_campaign, tmp_path):
+    make_campaign(tmp_path / "lab" / "first")
+    (tmp_path / "lab" / "first" / "journal" / "00000004.json").write_text("{}")
+    with pytest.raises(JournalError) as caught:
+        list(CampaignStore(open_objects(tmp_path / "lab" / "first")).journal.read(0))
+    heard = for_others(str(caught.value))
+    assert heard.startswith("00000004.json ")
+    assert heard.endswith("; whoever runs this server can copy it back from a backup, or give up what follows")
 
 
 def test_settings_lose_the_folders_of_paths_at_any_depth_and_nothing_else():
