@@ -16,7 +16,7 @@ from .belief import agrees, doubt, is_outlier
 from .config import CampaignConfig
 from .errors import ConfigError
 from .optimizer import Optimizer
-from .records import CONTROL, Candidate, EvaluatorKind, Failure, FloatArray, Outcome, Signal, Trial, TrialState, Violation
+from .records import BARE_METRIC, CONTROL, Candidate, EvaluatorKind, Failure, FloatArray, Outcome, Signal, Trial, TrialState, Violation
 from .safety import Envelope
 from .standing import Place, Standing, squared_error
 
@@ -218,6 +218,9 @@ class Campaign:
             is_lost = result.is_unknown and self.kind == "physical"
             return Judgement(TrialState.UNKNOWN if is_lost else TrialState.FAILED, reason=result.reason)
         metric = self.config.objective.metric
+        if metric not in result.metrics and set(result.metrics) == {BARE_METRIC} and not result.errors:
+            # A number without a name is what the campaign calls its objective.
+            result = replace(result, metrics={metric: result.metrics[BARE_METRIC]})
         if metric not in result.metrics:
             known = ", ".join(sorted(result.metrics)) or "none"
             return Judgement(

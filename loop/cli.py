@@ -287,7 +287,7 @@ def _finish(history: "History", store: str, report_path: Path | None) -> None:
     )
     best = history.incumbent
     if best is None:
-        _out.print("incumbent: none; no trial has completed, see the reasons above")
+        _out.print("incumbent: none; no trial has completed")
     else:
         where = ", ".join(f"{value:.4f}" for value in best.z)
         _out.print(f"incumbent: {best.objective:.6g} in trial {best.trial} at z = ({where})", markup=False)
@@ -298,14 +298,21 @@ def _finish(history: "History", store: str, report_path: Path | None) -> None:
         _out.print(f"report: {write_report(store, report_path)}", markup=False)
     if history.last_session == "failed":
         _err.print(f"stopped: {history.reason}", style="red", markup=False)
-        _out.print(f"continue with: latentloop resume {store}", markup=False)
+        more = "" if len(history.trials) < history.budget else f" --trials {2 * history.budget}"
+        what = "start a new campaign" if best is None else "continue"
+        _out.print(f"mend that, and {what}; the same one goes on with: latentloop resume {store}{more}", markup=False)
         raise typer.Exit(_STOPPED)
     if history.reason:
         _out.print(f"reason: {history.reason}", markup=False)
     if history.last_session == "interrupted":
         _out.print(f"continue with: latentloop resume {store}", markup=False)
         raise typer.Exit(_INTERRUPTED)
+    if history.last_session == "finished" and best is not None and len(history.trials) >= history.budget:
+        _out.print(f"more: latentloop resume {store} --trials {2 * history.budget}", markup=False)
     if best is None and history.trials:
+        last = next((trial.reason for trial in reversed(history.trials) if trial.reason), "")
+        if last:
+            _err.print(f"the last trial: {last}", style="red", markup=False)
         _err.print("no trial has completed; mend the evaluator or objective.metric, and start a new campaign", style="red")
         raise typer.Exit(_STOPPED)
 

@@ -119,6 +119,10 @@ class Candidate:
             raise ValueError(f"a candidate's trajectory must be finite with shape (T,) or (T, channels), not shape {self.trajectory.shape}")
 
 
+BARE_METRIC = "objective"
+"""Name of a number that an evaluator returns without one: a campaign takes it for its objective, whatever that is called."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """What an evaluator returns for one trajectory."""

@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import EvaluatorError
-from ..records import EvaluatorKind, FloatArray, Job, Measurement, Signal, as_array, as_number
+from ..records import BARE_METRIC, EvaluatorKind, FloatArray, Job, Measurement, Signal, as_array, as_number
 from .declaration import require_wanted
 
-BARE_METRIC = "objective"
 _GROUP = "latentloop.evaluators"
 
 
@@ -47,6 +46,7 @@ class PythonEvaluator:
             raise ValueError(f"target must read module:attribute, and there is no entry point {target!r} in {_GROUP} either")
         self.target = target
         self._kind: EvaluatorKind | None = kind
+        self._is_configured = kind is not None
         self._arguments = dict(arguments or {})
         self._signal: Signal | None = None
         self._object: Any = None
@@ -69,6 +69,13 @@ class PythonEvaluator:
                 raise EvaluatorError(f"evaluator {self.target} says its kind is {said!r}; it must be 'pure' or 'physical'")
             self._kind = "physical" if said == "physical" else "pure"
         return self._kind
+
+    @property
+    def says_kind(self) -> bool:
+        """Whether the configuration or the target says if it is pure or physical; a plain function does not, and counts as pure."""
+        found = self._found()
+        is_own = inspect.isclass(found) and getattr(self._made(), "kind", None) is not None  # an object may know what its class does not
+        return self._is_configured or is_own or getattr(found, "kind", None) is not None
 
     @property
     def is_concurrent(self) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from latentloop.loop.campaign import Campaign
 from latentloop.loop.latent_training import latent_space, train
-from latentloop.loop.records import Failure, Measurement, Outcome, TrialState
+from latentloop.loop.records import BARE_METRIC, Failure, Measurement, Outcome, TrialState
 from latentloop.loop.trajectory_source import load_trajectories
 
 
@@ -69,6 +69,11 @@ def test_a_missing_metric_fails_and_says_which_there_are(campaign):
     assert "no metric 'objective'; returned were: area, curl" in found.reason
     assert found.metrics == {"curl": 1.0, "area": 2.0}
     assert "returned were: none" in campaign().judge(outcome(Measurement({}))).reason
+
+
+def test_a_number_without_a_name_is_the_objective_whatever_that_is_called(campaign):
+    found = campaign(objective={"metric": "charge"}).judge(outcome(Measurement({BARE_METRIC: 3.0})))
+    assert (found.state, found.objective, found.metrics) == (TrialState.COMPLETED, 3.0, {"charge": 3.0})
 
 
 @pytest.mark.parametrize(

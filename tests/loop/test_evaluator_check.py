@@ -41,6 +41,41 @@ def test_a_bad_one_fails_and_one_that_is_not_there_is_an_error(check):
         assert done.stderr.startswith("error: ")
 
 
+def test_what_does_not_say_that_it_is_pure_is_fired_once_and_with_finite_numbers_only(check, tmp_path, monkeypatch):
+    log = tmp_path / "fired"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench.py").write_text(
+        "import numpy as np\n"
+        "def measure(x):\n"
+        f"    with open({str(log)!r}, 'a') as file:\n"
+        "        file.write(f'{np.isfinite(x).all()}\\n')\n"
+        "    return float(x[0])\n"
+    )
+    done = check("bench:measure", "--steps", "20")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "checks are good, " in done.stdout
+    assert log.read_text() == "True\n"
+    check("bench:measure", "--steps", "20", "--set", "kind=pure")
+    assert len(log.read_text().splitlines()) > 2
+
+
+def test_the_evaluator_of_a_campaign_is_checked_with_one_of_its_trajectories(check, tmp_path):
+    (tmp_path / "campaign.yaml").write_text(
+        "name: x\n"
+        "trajectories: {family: {name: legendre, parameters: {degree: 3, n_steps: 30}}, n: 40, unit: V}\n"
+        "latent: {model: {name: pca, parameters: {n_latent: 2}}}\n"
+        "evaluator: {name: python, parameters: {target: 'laboratory:smooth'}}\n"
+    )
+    done = check(str(tmp_path / "campaign.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    refused = check(str(tmp_path / "campaign.yaml"), "--set", "kind=pure")
+    assert refused.returncode == 2
+    assert "stand in" in refused.stderr
+    missing = check("laboratory:smooth", "--trajectory", str(tmp_path / "waves.npy"))
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("error: --trajectory: there is no file")
+
+
 def test_a_class_is_made_prepared_told_the_signal_and_closed():
     signal = Signal(np.arange(4.0), "V", "ms", ("E",))
     spec = EvaluatorSpec("python", {"target": "laboratory:Device", "arguments": {"gain": 3.0}}, signal=signal)
