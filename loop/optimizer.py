@@ -12,7 +12,6 @@ learns its hyperparameters from the first so many observations of a fixed schedu
 ...     optimizer.tell(z, my_measurement(z[0]))
 """
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,12 +29,11 @@ from .outliers import LARGEST, Usual, last_usual, refuted
 from .records import FloatArray, Goal, Incumbent
 from .registry import ACQUISITIONS, SURROGATES
 from .seeding import generator
+from .surrogate_choice import GIVEN, accept_surrogate, make_surrogate, needs_exact_gp, require_served
 
 CandidatesExhausted = CandidatesExhaustedError
 DEFAULT_SURROGATE = "auto"
 DEFAULT_ACQUISITION = "portfolio"
-_GIVEN = ("bounds", "noise", "features", "n_observations")
-"""What surrogates may want to know that is no parameter of theirs."""
 
 
 class Optimizer:
@@ -44,7 +42,7 @@ class Optimizer:
     Args:
         bounds: the box, shape (d, 2) with rows [low, high].
         surrogate: name of a surrogate, or a mapping ``{"name": ..., "parameters": {...}}``; None for the default (``auto``: ``gp``, or
-            ``gp_pca`` where there are `features`).
+            ``gp_pca`` where there are `features`; ``gp`` for an acquisition function that needs it).
         acquisition: name of an acquisition function, or such a mapping; None for the default (``portfolio``).
         n_initial: points of the initial design; observations told before count towards them. None for 2 (d + 1).
         candidates: fixed candidates, shape (n, d): then `ask` returns rows exactly equal to these, each at most once.
@@ -58,6 +56,7 @@ class Optimizer:
     Raises:
         ValueError: bounds or candidates of a wrong shape, not finite or out of order.
         UnknownNameError: an unknown surrogate or acquisition function; the message lists the known ones.
+        ConfigError: parameters that these do not take, or a surrogate that cannot serve the acquisition function.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class Optimizer:
         self._acquisition_choice = named_choice(acquisition, "acquisition", DEFAULT_ACQUISITION)
         SURROGATES.check(self._surrogate_choice["name"])
         if self._surrogate_choice["parameters"]:
-            SURROGATES.accept(self._surrogate_choice["name"], self._surrogate_choice["parameters"], *_GIVEN)
+            accept_surrogate(self._surrogate_choice["name"], self._surrogate_choice["parameters"])
         self._acquisition = ACQUISITIONS.create(self._acquisition_choice["name"], self._acquisition_choice["parameters"])
         self._known = Observations(self.bounds)
         self.n_asked = 0
@@ -98,6 +97,7 @@ class Optimizer:
         self.last_values = np.empty(0)
         self.last_predictions = np.empty((2, 0))
         self._fitted: _Fitted | None = None
+        require_served(self._surrogate_choice["name"], self._acquisition, self.new_surrogate)
 
     @property
     def candidates(self) -> FloatArray | None:
@@ -310,10 +310,8 @@ class Optimizer:
     def new_surrogate(self) -> Any:
         """Return a surrogate of the chosen kind that knows nothing yet."""
         name, parameters = self._surrogate_choice["name"], self._surrogate_choice["parameters"]
-        given = (self.bounds, self.noise, self.features, len(self._known.x))
-        known = dict(zip(_GIVEN, given, strict=True))
-        accepted = inspect.signature(SURROGATES.load(name)).parameters
-        return SURROGATES.create(name, parameters, **{word: known[word] for word in known if word in accepted})
+        given = (self.bounds, self.noise, self.features, len(self._known.x), needs_exact_gp(self._acquisition))
+        return make_surrogate(name, parameters, dict(zip(GIVEN, given, strict=True)))
 
     @property
     def sign(self) -> float:

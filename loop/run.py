@@ -24,7 +24,7 @@ from .prior import read_prior, take_up
 from .process import host_name
 from .protocols import Executor
 from .records import EvaluatorKind, TrajectorySet, Trial
-from .registry import ACQUISITIONS, EXECUTORS, SURROGATES
+from .registry import EXECUTORS, SURROGATES
 from .restoration import restored_campaign
 from .retraining import is_due, renewed
 from .safety import Envelope
@@ -34,6 +34,7 @@ from .store.faults import reach
 from .store.history import History
 from .store.lease import Patience
 from .store.mending import has_wrong_columns, rewrite_columns
+from .surrogate_choice import accept_surrogate, require_choice
 from .takeover import require_idle_parents
 from .threads import set_model_threads
 from .trajectory_source import load_trajectories
@@ -133,6 +134,7 @@ def open_campaign(
             finally:
                 opened.release()
         return opened.history  # nothing is left to do
+    require_choice(config.optimizer.surrogate, config.optimizer.acquisition, is_pool=config.latent.is_pool)
     stopping = should_stop or StopFlag()
     opened.drive(_patience(watching, stopping))  # a campaign that another process drives is refused before any work
     opened.release()
@@ -172,11 +174,11 @@ def require_choices(config: CampaignConfig, trajectories: TrajectorySet) -> int:
     """Check the parameters of what is chosen by name, before anything takes long; return the latent dimension.
 
     Raises:
-        ConfigError: parameters that a chosen thing does not take.
+        ConfigError: parameters that a chosen thing does not take, or a surrogate that cannot serve the acquisition function.
     """
     chosen = config.optimizer
-    SURROGATES.accept(chosen.surrogate.name, chosen.surrogate.parameters, "bounds", "noise", "features", "n_observations")
-    ACQUISITIONS.create(chosen.acquisition.name, chosen.acquisition.parameters)
+    accept_surrogate(chosen.surrogate.name, chosen.surrogate.parameters)
+    require_choice(chosen.surrogate, chosen.acquisition, is_pool=config.latent.is_pool)
     if config.latent.is_pool:
         _require_pool(config, trajectories)
     return make_model(config).n_latent or trajectories.values[0].size  # 0: a model that takes trajectories as they are

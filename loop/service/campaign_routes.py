@@ -1,5 +1,6 @@
 """Routes of campaigns: list, create, show, steer, delete, follow."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..messages import CampaignDetail, CampaignList, CampaignSummary, Comparison, Difference, EventPage, Said
 from ..store.inbox import Command
+from ..surrogate_choice import require_choice
 from .actions import carry_out
 from .board import follow_all, follow_one
 from .desk import Campaign, Desk, TheDesk
@@ -80,6 +82,8 @@ async def create_campaign(who: Operator, body: NewCampaign, desk: TheDesk) -> Ca
         config = configuration_from_preset(body.name, body.preset, body.overrides, desk.settings)
     else:
         config = configuration_from_reduced(body.name, body.configuration or {}, desk.settings)
+    chosen = config.optimizer
+    await asyncio.to_thread(require_choice, chosen.surrogate, chosen.acquisition, is_pool=config.latent.is_pool)
     return await desk.catalogue.create(body.name, config)
 
 

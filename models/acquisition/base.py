@@ -61,6 +61,11 @@ class Acquisition(ABC):
     needs_surrogate: ClassVar[bool] = True
     """Whether `propose` needs a fitted surrogate."""
 
+    needs_exact_gp: ClassVar[bool] = False
+    """Whether its surrogate must be the exact Gaussian process on the points (`GaussianProcess`, by the name `gp`), because it computes
+    with more than a `Surrogate` promises, such as `to_botorch`. Any other surrogate is refused then before anything is measured, and the
+    choice `auto` is `gp`."""
+
     integrates_pending: ClassVar[bool] = False
     """Whether it averages over what pending points may bring by itself; the surrogate then has seen the measured points only."""
 

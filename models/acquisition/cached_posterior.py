@@ -45,13 +45,15 @@ class CachedPosterior:
         """L^-1 k(X, x) of shape (n, m) for points (m, d): products of two such are what the observations take from a covariance."""
         import torch
 
-        return torch.linalg.solve_triangular(self._factor, self.covariance(self._known, x), upper=False)
+        half: torch.Tensor = torch.linalg.solve_triangular(self._factor, self.covariance(self._known, x), upper=False)
+        return half
 
     def standardized(self, values: "torch.Tensor") -> "torch.Tensor":
         """L^-1 (y - c) of shape (n, s) for sets of values (s, n); its product with `halved` is what they add to the mean."""
         import torch
 
-        return torch.linalg.solve_triangular(self._factor, (values - self.prior_mean(self._known)).T, upper=False)
+        half: torch.Tensor = torch.linalg.solve_triangular(self._factor, (values - self.prior_mean(self._known)).T, upper=False)
+        return half
 
     def prior_variance(self, x: "torch.Tensor") -> "torch.Tensor":
         """Prior variances (m,) at points (m, d)."""

@@ -79,6 +79,7 @@ class BotorchScore:
 class BotorchAcquisition(Acquisition):
     """An acquisition function that BoTorch computes, for a Gaussian process."""
 
+    needs_exact_gp: ClassVar[bool] = True
     integrates_pending: ClassVar[bool] = True
 
     def next_point(
