@@ -1,5 +1,6 @@
-"""The live page as people see it: accessible, within the screen, in light and in dark."""
+"""The live page as people see it: accessible, with a quiet console, within the screen, in light and in dark."""
 
+import shutil
 import time
 
 import pytest
@@ -17,7 +18,11 @@ VIEWS = {
     "new": "#/new",
     "login": "#/login",
     "missing": "#/nowhere",
+    "damaged": "#/campaign/broken",
+    "doubted": "#/campaign/doubted/3",
 }
+EMPTY = "empty"
+"""The list of a server without a campaign."""
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +33,43 @@ def server(serving):
         client.create("whole", preset="quick", overrides=quick)
         client.create(LONG, preset="quick", overrides={**quick, "safety.approval": "each", "safety.bounds": {"amplitude": [-3, 3]}})
         deadline = time.monotonic() + 120
-        while client.campaign("whole").state != "finished" or not client.campaign(LONG).needs.held:
+        eventful = {"evaluator.name": "eventful", "evaluator.parameters": {}, "objective.metric": "objective", "executor.workers": 1}
+        client.create("doubted", preset="quick", overrides={**quick, **eventful, "objective.plausible": [-9, 9], "budget.trials": 6})
+        while {client.campaign(name).state for name in ("whole", "doubted")} != {"finished"} or not client.campaign(LONG).needs.held:
             assert time.monotonic() < deadline
             time.sleep(0.2)
+        assert client.campaign("doubted").needs.quarantined == 1
+        shutil.copytree(server.root / "whole", server.root / ".made")
+        (server.root / ".made" / "journal" / "00000012.json").write_text("{}")
+        (server.root / ".made").rename(server.root / "broken")
+        while "broken" not in {each.name for each in client.campaigns()}:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert client.campaign("broken").state == "damaged"
     return server
+
+
+@pytest.fixture(scope="module")
+def empty_server(serving):
+    return serving("--no-auth")
+
+
+@pytest.fixture
+def looked_at(server, empty_server):
+    """Return a function that shows a view on a page; and whatever the console has said by the end fails the test."""
+    said = []
+
+    def look(page, view):
+        page.on("console", lambda message: said.append((view, message.type, message.text)))
+        page.on("pageerror", lambda error: said.append((view, "error", str(error))))
+        if view == EMPTY:
+            page.goto(f"{empty_server.url}/#/")
+            page.wait_for_selector(".welcome h2")
+        else:
+            shown(page, server, view)
+
+    yield look
+    assert [each for each in said if each[1] not in ("verbose", "debug", "info")] == []
 
 
 def shown(page, server, view):
@@ -46,13 +84,13 @@ def shown(page, server, view):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_view_hinders_anybody_seriously(server, browser, scheme):
+def test_no_view_hinders_anybody_seriously(looked_at, browser, scheme):
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
     found = []
-    for view in VIEWS:
-        shown(page, server, view)
+    for view in (*VIEWS, EMPTY):
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        looked_at(page, view)
         response = axe.Axe().run(page).response
         assert len(response["passes"]) > 5
         found += [
@@ -60,19 +98,21 @@ def test_no_view_hinders_anybody_seriously(server, browser, scheme):
             for rule in response["violations"]
             if rule["impact"] in ("serious", "critical")
         ]
+        page.close()
     context.close()
     assert found == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280, 2560])
-def test_no_view_is_wider_than_the_screen(server, browser, width):
+def test_no_view_is_wider_than_the_screen(looked_at, browser, width):
     context = browser.new_context(viewport={"width": width, "height": 1000})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    for view in VIEWS:
-        shown(page, server, view)
+    for view in (*VIEWS, EMPTY):
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        looked_at(page, view)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        page.close()
     context.close()
 
 
