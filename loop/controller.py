@@ -23,11 +23,11 @@ from .process import Process
 from .protocols import Executor
 from .records import CONTROL, OPERATOR, REPEAT, Candidate, Failure, FloatArray, Job, Outcome, Trial, TrialState
 from .registry import EVALUATORS
-from .standing import Standing, standing_of
+from .standing import facts_of
 from .stopping import StoppingRules
 from .store.campaign_store import CampaignStore
 from .store.faults import reach
-from .store.history import History, jsonable
+from .store.history import jsonable
 from .takeover import LONGEST_MEASUREMENT, await_workers
 
 _WAIT_SECONDS = 0.2
@@ -64,7 +64,7 @@ class Controller:
         self._observer = observer
         self._in_flight: set[int] = set()
         self._workers: list[Process] = []
-        self._rules = StoppingRules(campaign.config.budget, campaign.config.safety, store.history)
+        self._rules = StoppingRules(campaign.config.budget, campaign.config.safety, store.history, campaign.optimizer.n_initial)
         self._envelope = "" if campaign.envelope is None else campaign.envelope.hash
         self._clerk = Clerk(store, lambda: self._campaign)
         self._extra = ExtraTrials(lambda: self._campaign, store)
@@ -153,9 +153,9 @@ class Controller:
         before = self._store.history_before(event)
         if max(before.models) != self._campaign.model_version:  # the model has been retrained since: the rest is asked of the new one
             return
-        self._campaign.restore(*_facts(before))
+        self._campaign.restore(*facts_of(before))
         rest = self._campaign.propose(size, first)[n_known - first :][:n_left]
-        self._campaign.restore(*_facts(history))
+        self._campaign.restore(*facts_of(history))
         self._campaign.await_points([candidate.z for candidate in rest])
         self._take_up_all(rest, {"asked": [first, size]})
 
@@ -221,7 +221,7 @@ class Controller:
 
     def _relearn(self) -> None:
         """Have the optimizer know what the journal knows, exactly as a resumed session would."""
-        self._campaign.restore(*_facts(self._store.history))
+        self._campaign.restore(*facts_of(self._store.history))
 
     def _take_up_all(self, candidates: list[Candidate], facts: dict[str, Any]) -> None:
         """Refuse, hold, or arm and dispatch what has been proposed together."""
@@ -345,7 +345,3 @@ class Controller:
         self._store.publish(number)
         reach("controller.published")
         self._observer.trial(trial, self._store.history)
-
-
-def _facts(history: History) -> tuple[list[Trial], list[int], list[int], Standing]:
-    return history.trials, history.told, history.avoided, standing_of(history)

@@ -6,7 +6,7 @@ from .campaign import Campaign
 from .config import CampaignConfig
 from .latent_training import latent_space, restore_model
 from .records import EvaluatorKind, TrajectorySet
-from .standing import standing_of
+from .standing import facts_of
 from .store.campaign_store import CampaignStore
 from .store.history import History
 
@@ -29,5 +29,5 @@ def restored_campaign(
     if version:
         box = np.array(history.models[version]["box"], dtype=np.float64)  # that of a retrained model was widened to the trials
     campaign = Campaign(config, space, box, version, kind, None if trajectories is None else trajectories.signal)
-    campaign.restore(history.trials, history.told, history.avoided, standing_of(history))
+    campaign.restore(*facts_of(history))
     return campaign

@@ -124,6 +124,11 @@ def standing_of(history: History) -> Standing:
     return Standing(earlier, {int(name): place_from(code) for name, code in facts.get("codes", {}).items()})
 
 
+def facts_of(history: History) -> tuple[list[Trial], list[int], list[int], Standing]:
+    """Return what `Campaign.restore` takes: all that a journal tells the optimizer."""
+    return history.trials, history.told, history.avoided, standing_of(history)
+
+
 def place_from(code: Mapping[str, Any] | None) -> Place | None:
     """Return a place as the journal writes it."""
     return None if code is None else Place(np.array(code["z"], dtype=np.float64), float(code["extra"]))

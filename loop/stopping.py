@@ -1,7 +1,7 @@
 """When a campaign stops before its trials are spent: time, target reached, plateau, too many failures or refusals in a row.
 
 The rules that look back (plateau, failures and refusals in a row) count within a session, so that a campaign that is resumed after the
-instrument has been mended gets its patience anew.
+instrument has been mended gets its patience anew. The initial design is no search: a plateau counts from its end on.
 """
 
 import math
@@ -32,12 +32,14 @@ class StoppingRules:
         budget: the rules.
         safety: how many refusals in a row are too many.
         history: of the campaign; it is followed, not copied.
+        n_initial: trials of the initial design.
     """
 
-    def __init__(self, budget: BudgetConfig, safety: SafetyConfig, history: History) -> None:
+    def __init__(self, budget: BudgetConfig, safety: SafetyConfig, history: History, n_initial: int) -> None:
         self._budget = budget
         self._most_refusals = safety.refused_in_a_row
         self._history = history
+        self._n_initial = n_initial
         self._seconds_before = history.seconds
         self._begun = monotonic()
         self._instrument_seconds = sum(trial.seconds for trial in history.trials if math.isfinite(trial.seconds))
@@ -52,7 +54,7 @@ class StoppingRules:
         else:
             self._n_refusals = 0
             self._n_failures = self._n_failures + 1 if trial.state in _FAILURES else 0
-        if trial.state is TrialState.COMPLETED and not trial.is_control:
+        if trial.state is TrialState.COMPLETED and not trial.is_control and not self._is_design(trial):
             best = self._history.incumbent
             self._n_stale = 0 if best is not None and best.trial == trial.number else self._n_stale + 1
         self._last_reason = trial.reason
@@ -90,6 +92,10 @@ class StoppingRules:
             last = history.trials[-1].reason
             return Verdict("failed", f"none of the {len(history.trials)} trials was measured: {last}")
         return Verdict("finished", "")
+
+    def _is_design(self, trial: Trial) -> bool:
+        """Whether a completed trial is of the initial design, which searches for nothing; while all values are equal it never ends."""
+        return trial.acquisition == "initial" and len(self._history.told) <= self._n_initial
 
     def _is_better(self, value: float, other: float) -> bool:
         """Whether a value is strictly better than another."""

@@ -67,3 +67,39 @@ def test_time_that_is_spent_ends_the_campaign_and_what_runs_is_kept(config, tmp_
     if key == "instrument_seconds":
         assert spent >= 0.4
     assert len(open_campaign(tmp_path / "x").trials) == len(history.trials)
+
+
+def test_a_plateau_is_counted_from_the_end_of_the_initial_design_on(config, tmp_path):
+    optimizer = {"acquisition": "random", "n_initial": 8}
+    history = run_campaign(config(optimizer=optimizer, budget={"trials": 40, "plateau": 1}), tmp_path / "x")
+    values = [trial.objective for trial in history.trials]
+    assert max(values[:7]) > values[7]  # there was one within the design
+    assert 8 < len(values) < 40
+    assert max(values[:-1]) > values[-1]
+    assert all(values[end] > max(values[:end]) for end in range(8, len(values) - 1))
+
+
+RULES = {
+    "target": ({"budget": {"trials": 9, "target": -1e9}}, "smooth", "finished", 1, "the target -1e"),
+    "plateau": ({"budget": {"trials": 40, "plateau": 1}}, "smooth", "finished", None, "(budget.plateau)"),
+    "failures_in_a_row": ({"budget": {"trials": 9, "failures_in_a_row": 2}}, "empty", "failed", 2, "2 trials in a row gave nothing"),
+    "refused_in_a_row": (
+        {"safety": {"bounds": {"amplitude": (5, 6)}, "refused_in_a_row": 2}},
+        "smooth",
+        "failed",
+        2,
+        "2 trials in a row were refused",
+    ),
+    "wall_seconds": ({"budget": {"trials": 500, "wall_seconds": 0.2}}, "slow", "finished", None, "(budget.wall_seconds)"),
+    "instrument_seconds": ({"budget": {"trials": 500, "instrument_seconds": 0.1}}, "slow", "finished", None, "(budget.instrument_seconds)"),
+    "trials": ({"budget": {"trials": 2}}, "smooth", "finished", 2, ""),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_stops_a_campaign_and_says_so(config, target, tmp_path, rule):
+    changes, instrument, state, n_trials, reason = RULES[rule]
+    history = run_campaign(config(**changes, **target(instrument)), tmp_path / "x")
+    assert history.last_session == state
+    assert reason in history.reason
+    assert len(history.trials) < 500 if n_trials is None else len(history.trials) == n_trials
