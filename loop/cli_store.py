@@ -26,12 +26,14 @@ def verify(
     if as_json:
         damages = {damage.name: damage.reason for damage in found.damages}
         facts = {"events": found.n_events, "trials": found.n_trials, "objects": found.n_objects, "manifest": found.has_manifest}
-        print(json.dumps({**facts, "moved": list(found.moved), "damaged": damages}))
+        print(json.dumps({**facts, "moved": list(found.moved), "damaged": damages, "foreign": list(found.foreign)}))
     else:
         for name in found.moved:
             _out.print(f"moved aside: {name}", markup=False)
         for damage in found.damages:
             _out.print(f"{damage.name}: {damage.reason}", markup=False)
+        for name in found.foreign:
+            _out.print(f"{name}: foreign, no part of this campaign; not checked", markup=False)
         extent = "and the manifest agree" if found.has_manifest else "agree (no manifest: the last session is open, or did not end well)"
         result = extent if found.is_good else f"were checked: {len(found.damages)} damaged"
         _out.print(f"{found.n_events} events, {found.n_trials} trials, {found.n_objects} objects {result}", markup=False)

@@ -1,8 +1,9 @@
 """Checks every object of a store: what `latentloop verify` says.
 
-The journal's events by their checksums, their numbers and whether they add up; everything that an event refers to by the digest that the
-event holds; metadata by what they must be; and, in a campaign that has ended, every object by the manifest, whose hash the last event
-holds, and every number in the live arrays by what the journal says.
+The journal's events by their checksums, their numbers and whether they add up; the epochs of its drivers by theirs; everything that an
+event refers to by the digest that the event holds; metadata by what they must be; and, in a campaign that has ended, every object by the
+manifest, whose hash the last event holds, and every number in the live arrays by what the journal says. What no manifest knows, and no
+driver or operator writes, is foreign: it is no damage.
 """
 
 import json
@@ -14,10 +15,11 @@ import numpy as np
 from ..errors import JournalError, StoreError
 from ..records import TrajectorySet, Trial
 from .campaign_store import CampaignStore
-from .evidence import MANIFEST, read_manifest
+from .evidence import MANIFEST, is_lasting, read_manifest
 from .history import History
-from .journal import Damage, name_of
+from .journal import ASIDE, FOLDER, Damage, name_of
 from .layout import CHUNK, COLUMNS, GROUP, LATER, damaged_metadata, metadata_name
+from .lease import epoch_of
 from .objects import digest
 from .reader import FORMAT, FORMAT_VERSION
 
@@ -70,6 +72,44 @@ def inspect_manifest(store: CampaignStore) -> Iterator[Damage]:
         for name, raw in zip(names, objects.get_many(names), strict=True):
             if digest(raw) != hashes[name]:
                 yield Damage(name, "is not what it was when the campaign ended")
+
+
+def inspect_epochs(store: CampaignStore) -> Iterator[Damage]:
+    """Yield the objects of sessions that are not what their drivers wrote; that of a living driver is whole at any moment."""
+    for epoch, fault in damaged_epochs(store).items():
+        yield Damage(store.lease.name(epoch), fault)
+    for epoch in store.lease.announced():
+        if epoch > store.history.epoch and not store.is_driven():  # a driver may have begun since the journal was read
+            yield Damage(store.lease.name(epoch), "is of a session that the journal does not know of; resume the campaign")
+
+
+def damaged_epochs(store: CampaignStore) -> dict[int, str]:
+    """Return what is wrong with the objects of the sessions that the journal knows; empty where a copy or a fork came without any."""
+    announced, n_epochs = store.lease.announced(), store.history.epoch
+    if not announced:
+        return {}
+    # A driver announces every epoch before its own as well; one that was killed between its first event and that has no object yet.
+    last = n_epochs if store.evidence.manifest is not None else min(n_epochs, announced[-1])
+    return {epoch: fault for epoch in range(1, last + 1) if (fault := store.lease.fault(epoch))}
+
+
+def foreign_objects(store: CampaignStore) -> list[str]:
+    """Return the names of the objects that are not the campaign's, once a session has ended well; nobody can say before."""
+    evidence = store.evidence
+    known = None if evidence.manifest is None else read_manifest(store.objects, evidence.manifest)
+    if known is None:
+        return []
+    # Operators' decisions may have come since, with the arrays of an instrument's late result; the queue of instruments lives on.
+    own = (f"{ASIDE}/", f"{FOLDER}/pull/", f"{FOLDER}/inbox/", *(f"{GROUP}/{name}/" for name in store.payload_names()))
+    events = {name_of(number) for number in range(store.history.n_events)}
+    return [
+        name
+        for name in store.objects.walk()
+        if name not in known
+        and name not in events
+        and not name.startswith(own)
+        and (is_lasting(name) or (name.startswith(f"{FOLDER}/epoch/") and epoch_of(name) is None))
+    ]
 
 
 def inspect_metadata(store: CampaignStore) -> Iterator[Damage]:

@@ -3,8 +3,9 @@
 Every session of a driver is an *epoch*: the number of its ``started`` event among all of them. What fences is the journal: its events are
 created exclusively, so of two drivers one loses the race for the next event and stops. This file is about not getting so far:
 
-    journal/lock.HOST        locked by the driver of this host; the system frees it when that process ends, however it ends
-    journal/epoch/0007.json  who drives epoch 7, made by who won the race for its event, overwritten at every heartbeat by that driver alone
+    journal/.lock.HOST       locked by the driver of this host; the system frees it when that process ends, however it ends
+    journal/epoch/0007.json  who drives epoch 7, made by who won the race for its event, overwritten at every heartbeat by that driver
+                             alone; with a checksum, or ``{}`` for an epoch whose driver was killed before it came to this
 
 A second driver is refused while the owner lives. On the owner's host its death can be proven, and the campaign is taken over at once. From
 elsewhere it counts as dead when its heartbeat has not changed for the time that it promised, by the clock of the one who watches: no two
@@ -14,6 +15,7 @@ driver right before it replaces anything.
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +23,8 @@ from contextlib import suppress
 from functools import lru_cache
 from secrets import token_hex
 from typing import Any, Protocol
+
+import google_crc32c
 
 from ..errors import StoreError, StoreLockedError
 from ..process import Process
@@ -30,6 +34,10 @@ LEASE_SECONDS = 30.0
 _BEATS = 5
 """Heartbeats in that time."""
 _LOOK_SECONDS = 0.2
+_UNSAID = b"{}"
+"""The object of an epoch that nobody announced."""
+_NAME = re.compile(r"journal/epoch/(\d{4,})\.json")
+_FACTS = frozenset({"epoch", "owner", "token", "seconds", "beat", "is_released", "time"})
 
 Patience = Callable[[str], bool]
 """Told why and until when one waits, again and again; returns False to wait no longer."""
@@ -93,6 +101,30 @@ class Lease:
         """Return the epochs that have an object, in order."""
         return sorted(int(name[:-5]) for name in self._objects.names("journal/epoch") if name.endswith(".json") and name[:-5].isdigit())
 
+    def fault(self, epoch: int) -> str:
+        """Return what is wrong with an epoch's object; empty where nothing is. Those of earlier releases have no checksum."""
+        try:
+            raw = self._objects.get(self.name(epoch))
+        except FileNotFoundError:
+            return "is missing"
+        if raw == _UNSAID:
+            return ""
+        head, separator, rest = raw.partition(b",")
+        is_checked = head.startswith(b'{"crc32c":')
+        if is_checked and (not separator or head != b'{"crc32c":"%08x"' % google_crc32c.value(b"{" + rest)):
+            return "is damaged: its checksum does not match"
+        try:
+            facts = json.loads(raw)
+        except ValueError:
+            return "is damaged: it cannot be read"
+        if not isinstance(facts, dict) or facts.keys() - ({"crc32c"} if is_checked else set()) != _FACTS:
+            return "is damaged: it does not say what it must"
+        return "" if facts["epoch"] == epoch else f"holds epoch {facts['epoch']}"
+
+    def renounce(self, epoch: int) -> None:
+        """Say of an epoch that is over that nothing is known of it, in the place of an object that is damaged."""
+        self._objects.put(self.name(epoch), _UNSAID)
+
     # the one who wants to drive
 
     def require_free(self, epoch: int, patience: Patience | None = None) -> None:
@@ -148,7 +180,7 @@ class Lease:
             if self._objects.exists(self.name(earlier)):
                 break
             with suppress(FileExistsError):
-                self._objects.create(self.name(earlier), b"{}")
+                self._objects.create(self.name(earlier), _UNSAID)
         self.epoch = epoch
         self._facts = {
             "epoch": epoch,
@@ -198,7 +230,7 @@ class Lease:
         with self._mutex:
             self._facts["beat"] += 1
             self._facts["time"] = time.time()
-            self._objects.put(self.name(self.epoch), json.dumps(self._facts).encode())
+            self._objects.put(self.name(self.epoch), _encode(self._facts))
 
     def _read(self, epoch: int) -> Mapping[str, Any] | None:
         """Return what an epoch's object says; None where there is none, or one that says nothing."""
@@ -211,6 +243,18 @@ class Lease:
         except OSError as error:
             raise StoreError(f"cannot read who drives {self._campaign}: {error.strerror or error}") from error
         return facts if isinstance(facts, dict) and {"owner", "token", "beat", "seconds", "time", "is_released"} <= facts.keys() else None
+
+
+def epoch_of(name: str) -> int | None:
+    """Return which epoch's object a name is; None for another object's."""
+    found = _NAME.fullmatch(name)
+    return int(found[1]) if found and Lease.name(int(found[1])) == name else None
+
+
+def _encode(facts: Mapping[str, Any]) -> bytes:
+    """Return an epoch's object. The checksum is of all that follows it, and stands beside the facts for earlier releases to read them."""
+    body = json.dumps(facts).encode()
+    return b'{"crc32c":"%08x",%s' % (google_crc32c.value(body), body[1:])
 
 
 @lru_cache(maxsize=4)

@@ -20,7 +20,7 @@ KINDS = ["truncated", "flipped", "removed"]
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Return the folder of a small finished campaign with trajectories of its own and an array per trial."""
+    """Return the folder of a small campaign, finished in two sessions, with trajectories of its own and an array per trial."""
     from latentloop.loop.config import config_from_mapping
 
     folder = tmp_path_factory.mktemp("finished")
@@ -35,7 +35,8 @@ def finished(tmp_path_factory):
             "budget": {"trials": 4},
         }
     )
-    run_campaign(made, folder / "x")
+    run_campaign(made.model_copy(update={"budget": made.budget.model_copy(update={"trials": 3})}), folder / "x")
+    open_campaign(folder / "x", trials=4)
     return folder / "x"
 
 
@@ -79,11 +80,67 @@ def test_a_finished_store_is_good(finished):
     found = verify(finished)
     assert found.is_good
     assert found.has_manifest
-    assert (found.n_trials, found.n_objects) == (4, len(open_objects(finished).walk()))
+    assert (found.n_trials, found.n_objects, found.foreign) == (4, len(open_objects(finished).walk()), ())
+    assert len(list((finished / "journal/epoch").iterdir())) == 2
 
 
-def names(finished):
-    return [name for name in open_objects(finished).walk() if not name.startswith("journal/epoch/")]
+@pytest.fixture(scope="module")
+def forked(finished):
+    """Return a finished fork: the first epoch was its parent's, and the third is its own."""
+    from latentloop.loop.fork import fork_campaign
+
+    fork_campaign(finished, 4, ["budget.trials=5"], finished.parent / "fork")
+    assert verify(finished.parent / "fork").is_good  # there are no epochs yet
+    open_campaign(finished.parent / "fork")
+    assert verify(finished.parent / "fork").is_good
+    return finished.parent / "fork"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_sessions_object_that_is_damaged_is_named_repaired_and_stands_in_nobodys_way(forked, tmp_path, kind):
+    shutil.copytree(forked, tmp_path / "x")
+    epochs = sorted((tmp_path / "x/journal/epoch").iterdir())
+    assert [path.read_bytes() == b"{}" for path in epochs] == [True, True, False]
+    damage(epochs[0], kind)
+    damage(epochs[2], kind)
+    assert [each.name for each in verify(tmp_path / "x").damages] == ["journal/epoch/0001.json", "journal/epoch/0003.json"]
+    assert verify(tmp_path / "x", repair=True).is_good
+    assert open_campaign(tmp_path / "x", trials=6).epoch == 4
+    assert verify(tmp_path / "x").is_good
+
+
+def test_sessions_objects_of_earlier_releases_have_no_checksum_and_are_good(forked, tmp_path):
+    shutil.copytree(forked, tmp_path / "x")
+    path = tmp_path / "x/journal/epoch/0003.json"
+    facts = {key: value for key, value in json.loads(path.read_bytes()).items() if key != "crc32c"}
+    path.write_text(json.dumps(facts))
+    assert verify(tmp_path / "x").is_good
+    path.write_text(json.dumps({**facts, "epoch": 2}))
+    assert [each.name for each in verify(tmp_path / "x").damages] == ["journal/epoch/0003.json"]
+    shutil.rmtree(path.parent)  # a copy that the server gave away
+    assert verify(tmp_path / "x").is_good
+
+
+def test_an_epoch_that_the_journal_does_not_know_is_named_until_the_campaign_is_resumed(forked, tmp_path):
+    shutil.copytree(forked, tmp_path / "x")
+    shutil.copy(tmp_path / "x/journal/epoch/0003.json", tmp_path / "x/journal/epoch/0004.json")
+    assert [each.name for each in verify(tmp_path / "x").damages] == ["journal/epoch/0004.json"]
+    open_campaign(tmp_path / "x", trials=6)
+    assert verify(tmp_path / "x").is_good
+
+
+def test_foreign_files_are_noted_and_no_damage(finished, tmp_path, command):
+    shutil.copytree(finished, tmp_path / "x")
+    put = ["journal/epoch/mine.json", "journal/notes.txt", "trials/mine/c/0", "mine.txt"]
+    for name in put:
+        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "x" / name).write_text("mine")
+    found = verify(tmp_path / "x")
+    assert (found.is_good, found.foreign, found.n_objects) == (True, tuple(sorted(put)), verify(finished).n_objects)
+    program, environment = command
+    done = subprocess.run([program, "verify", tmp_path / "x"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mine.txt: foreign, no part of this campaign; not checked" in done.stdout
 
 
 def check_every_object(finished, tmp_path, positions, kinds):
@@ -91,7 +148,7 @@ def check_every_object(finished, tmp_path, positions, kinds):
     assert len(whole) >= 4 * 3 + 3
     missed = []
     shutil.copytree(finished, tmp_path / "x")
-    for index, name in enumerate(names(finished)):
+    for index, name in enumerate(open_objects(finished).walk()):
         for kind in kinds(index):
             for position in positions(index):
                 damage(tmp_path / "x" / name, kind, position)

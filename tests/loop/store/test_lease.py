@@ -214,3 +214,23 @@ def test_the_owner_heals_what_a_sleeper_wrote_over_in_the_instant_after_it_asked
     store.release()
     assert verify(tmp_path / "x").damages == ()
     np.testing.assert_array_equal(store.field(store.history.trials[6], "image"), image)
+
+
+def test_an_epochs_object_cut_or_altered_anywhere_is_told_from_a_whole_one(lease, tmp_path):
+    owner = lease()
+    owner.begin(2, seconds=60)
+    owner.end()
+    assert [owner.fault(epoch) for epoch in (1, 2, 3)] == ["", "", "is missing"]
+    for epoch in (1, 2):
+        path = tmp_path / Lease.name(epoch)
+        whole = path.read_bytes()
+        for position in range(len(whole)):
+            for altered in (whole[:position], whole[:position] + bytes([whole[position] ^ (1 << position % 8)]) + whole[position + 1 :]):
+                path.write_bytes(altered)
+                assert owner.fault(epoch).startswith("is damaged"), altered
+        path.write_bytes(whole)
+    (tmp_path / Lease.name(3)).write_bytes((tmp_path / Lease.name(2)).read_bytes())
+    assert owner.fault(3) == "holds epoch 2"
+    owner.renounce(3)
+    assert owner.fault(3) == ""
+    lease().require_free(3)
