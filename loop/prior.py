@@ -13,6 +13,8 @@ in the event ``prior``, which is written before the optimizer hears of any.
 
 import csv
 import math
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from .config import CampaignConfig, config_from_mapping
 from .errors import ConfigError
 from .latent_training import latent_space, restore_model
 from .outliers import tamed
-from .records import FloatArray, TrajectorySet, Trial
+from .records import FloatArray, Goal, TrajectorySet, Trial
 from .standing import Place, place_to, places_of
 from .store.campaign_store import CampaignStore
 from .store.earlier import read_earlier, write_earlier
@@ -70,8 +72,8 @@ def read_prior(config: CampaignConfig, like: TrajectorySet) -> EarlierMeasuremen
     return found
 
 
-def take_up(store: CampaignStore, config: CampaignConfig, found: EarlierMeasurements, training: TrajectorySet) -> None:
-    """Find out where earlier measurements stand in the first latent model, and journal them.
+def take_up(store: CampaignStore, config: CampaignConfig, found: EarlierMeasurements, training: TrajectorySet) -> list[str]:
+    """Find out where earlier measurements stand in the first latent model, and journal them; return what became of them, in sentences.
 
     Args:
         store: driven by this process, with the first latent model and no trials.
@@ -100,7 +102,7 @@ def take_up(store: CampaignStore, config: CampaignConfig, found: EarlierMeasurem
         for index, point in enumerate(found.points):
             if not found.models or found.models[index] == own:
                 places[index], lost[index] = Place(point), 0.0
-    skipped = [{"label": label, "reason": reason} for label, reason in found.skipped]
+    skipped: list[dict[str, Any]] = [{"label": label, "reason": reason} for label, reason in found.skipped]
     points: list[dict[str, Any]] = []
     kept = []
     for index, place in enumerate(places):
@@ -110,7 +112,7 @@ def take_up(store: CampaignStore, config: CampaignConfig, found: EarlierMeasurem
         elif ((place.z < box[:, 0] - _slack(box)) | (place.z > box[:, 1] + _slack(box))).any():
             reason = "its code lies outside the box"
         if reason or place is None:
-            skipped.append({"label": found.labels[index], "reason": reason})
+            skipped.append({"label": found.labels[index], "reason": reason, "objective": float(found.objective[index])})
             continue
         inside = Place(np.clip(place.z, box[:, 0], box[:, 1]), place.extra)
         kept.append(index)
@@ -126,6 +128,7 @@ def take_up(store: CampaignStore, config: CampaignConfig, found: EarlierMeasurem
     if not points:
         raise ConfigError(f"prior: none of the {n} measurements in {found.source} can be used; the first: {skipped[0]['reason']}")
     write_earlier(store, trajectories[kept], {"source": found.source, "points": points, "skipped": skipped})
+    return _sentences(found.source, points, skipped, config.objective.goal)
 
 
 def prior_trajectories(store: CampaignStore) -> FloatArray:
@@ -148,6 +151,25 @@ def prior_summary(history: Any) -> dict[str, Any] | None:
         "best": best,
         "largest_loss": max(point["lost"] for point in points),
     }
+
+
+def _sentences(source: str, points: list[dict[str, Any]], skipped: list[dict[str, Any]], goal: Goal) -> list[str]:
+    """Return how many earlier measurements are used and left out and why, and a warning where the best of them is left out."""
+    said = f"{len(points)} of {len(points) + len(skipped)} measurements of {source} are used"
+    if not skipped:
+        return [said]
+    plain = (re.sub(r"^\S+ % of", "more than a quarter of", each["reason"]) for each in skipped)
+    reasons = Counter(re.sub(r"^\S+ is outside", "its value is outside", reason) for reason in plain)
+    sentences = [f"{said}, {len(skipped)} left out: " + "; ".join(f"{n} because {reason}" for reason, n in reasons.items())]
+    sign = 1.0 if goal == "maximize" else -1.0
+    lost = max((each for each in skipped if "objective" in each), key=lambda each: sign * each["objective"], default=None)
+    best = max(sign * point["objective"] for point in points)
+    if lost is not None and sign * lost["objective"] > best:
+        sentences.append(
+            f"warning: the best of them is left out ({lost['label']}: {lost['objective']:.6g}, the best used {sign * best:.6g}); "
+            "a latent model of more dimensions, or one trained on such trajectories, keeps it"
+        )
+    return sentences
 
 
 def _slack(box: FloatArray) -> FloatArray:

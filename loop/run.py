@@ -292,7 +292,8 @@ def _work(
         _train_first(store, config, trajectories, executor, observer)
     if config.prior is not None and not store.history.prior:
         observer.stage("taking up earlier measurements")
-        take_up(store, config, read_prior(config, trajectories), trajectories)
+        for sentence in take_up(store, config, read_prior(config, trajectories), trajectories):
+            observer.stage(sentence)
     set_model_threads(config.executor.threads_per_worker)  # proposals are the same on every resume only with the same threads
     campaign = restored_campaign(store, config, store.history, kind, trajectories)
     store.require_arrays(budget, len(campaign.box), trajectories)

@@ -86,7 +86,11 @@ class BudgetConfig(Section):
     wall_seconds: float | None = Field(None, gt=0, description="Time in all sessions together after which nothing new is measured.")
     instrument_seconds: float | None = Field(None, gt=0, description="Time spent measuring after which nothing new is measured.")
     target: float | None = Field(None, description="The campaign is done once the incumbent's objective is as good as this.")
-    plateau: int | None = Field(None, ge=1, description="Done after this many completed trials of a session without a better incumbent.")
+    plateau: int | None = Field(
+        None,
+        ge=1,
+        description="Done after so many trials of a session without a better incumbent; completed ones after the initial design.",
+    )
     failures_in_a_row: int | None = Field(
         20, ge=1, description="Stop when so many trials in a row failed, were quarantined or are unknown; null never stops for that."
     )

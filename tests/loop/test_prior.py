@@ -119,6 +119,36 @@ def test_trajectories_of_another_latent_model_are_encoded_anew_and_their_labels_
     assert facts(open_campaign(tmp_path / "cut")) == facts(history)
 
 
+class Listener(SilentObserver):
+    def __init__(self):
+        self.said = []
+
+    def stage(self, text):
+        self.said.append(text)
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_a_run_says_what_of_the_earlier_measurements_it_uses_and_warns_when_the_best_is_left_out(config, tmp_path, goal):
+    made = config(objective={"goal": goal}, optimizer={"n_initial": 2}, budget={"trials": 1})
+    known = load_trajectories(made)
+    sign = 1 if goal == "maximize" else -1
+    header = [*(f"E@{time!r}" for time in known.times.tolist()), "objective"]
+    wild = known.values[0] + 5 * (-1.0) ** np.arange(20)  # no sum of two smooth components
+    rows = [[*known.values[1].tolist(), sign], [*known.values[2].tolist(), 2 * sign], [*wild.tolist(), 3 * sign]]
+    listener = Listener()
+    run_campaign(made, tmp_path / "x", prior=write_table(tmp_path / "x.csv", header, rows), observer=listener)
+    (told,) = [text for text in listener.said if "are used" in text]
+    assert told.startswith("2 of 3 measurements of ")
+    assert "1 left out: 1 because more than a quarter of its trajectory's variance is lost" in told
+    (warned,) = [text for text in listener.said if text.startswith("warning: the best of them is left out")]
+    assert f"(row 4: {3 * sign}, the best used {2 * sign})" in warned
+    listener = Listener()
+    run_campaign(made, tmp_path / "y", prior=write_table(tmp_path / "y.csv", header, rows[:2]), observer=listener)
+    assert [text for text in listener.said if "are used" in text or "warning" in text] == [
+        f"2 of 2 measurements of {tmp_path / 'y.csv'} are used"
+    ]
+
+
 def test_a_table_of_points_counts_towards_the_initial_design(config, tmp_path):
     rows = [[0.5, -0.5, -0.2, 0.01], [-0.4, 0.3, -0.1, ""]]
     table = write_table(tmp_path / "x.csv", ["z0", "z1", "objective", "objective_error"], rows)
