@@ -98,6 +98,21 @@ def test_the_campaign_goes_on_while_the_server_is_killed_and_the_stream_catches_
         assert client.campaign("first").state == "finished"
 
 
+def test_a_stream_resumes_after_the_event_that_the_bare_header_names(server):
+    n_events = CampaignStore.open(server.root / "first").history.n_events
+    with httpx.Client(base_url=server.url, timeout=30) as http:
+        for seen in (0, 4, n_events - 2):
+            headers = {**server.headers("viewer"), "Last-Event-ID": str(seen)}
+            with http.stream("GET", "/api/v1/campaigns/first/stream", headers=headers) as stream:
+                numbers = []
+                for line in stream.iter_lines():
+                    if line.startswith("id:"):
+                        numbers.append(int(line[3:]))
+                    if len(numbers) == n_events - 1 - seen:
+                        break
+            assert numbers == list(range(seen + 1, n_events))
+
+
 def test_a_server_that_is_stopped_lets_its_streams_go_at_once(new_server, make_campaign):
     server = new_server()
     make_campaign(server.root / "first")
