@@ -22,6 +22,10 @@ class UnknownNameError(ConfigError, KeyError):
         return str(self.args[0])
 
 
+class PlugInError(ConfigError, RuntimeError):
+    """Code of a user's own, found by an entry point, that cannot be loaded or raised something. The message names it."""
+
+
 class StoreError(LatentloopError, OSError):
     """A store that cannot be opened or written: absent, present already, damaged, of another format version."""
 

@@ -26,6 +26,7 @@ from .errors import CandidatesExhaustedError
 from .observations import Observations, candidate_set, checked_box
 from .optimizer_state import NamedChoice, checked_state, named_choice, variance, whole_number
 from .outliers import LARGEST, Usual, last_usual, refuted
+from .plug_ins import named
 from .records import FloatArray, Goal, Incumbent
 from .registry import ACQUISITIONS, SURROGATES
 from .seeding import generator
@@ -131,6 +132,7 @@ class Optimizer:
 
         Raises:
             CandidatesExhausted: fewer than q fixed candidates are left.
+            PlugInError: a surrogate or an acquisition function of a user's own raised something.
         """
         q = whole_number(q, "ask(q): q", 1)
         if self._candidates is not None:
@@ -144,12 +146,16 @@ class Optimizer:
             points, values = self._design(n_design), np.full(n_design, math.nan)
             self._known.wait_for(points)
         if n_design < q:
-            proposed = self._propose(q - n_design)
+            # What this raises can only come from the two choices.
+            chosen = (ACQUISITIONS, self._acquisition_choice["name"]), (SURROGATES, self._surrogate_choice["name"])
+            with named(*chosen, everywhere=True):
+                proposed = self._propose(q - n_design)
+                expected = self.posterior(proposed.points) if self._acquisition.needs_surrogate else None
             points = np.concatenate([points, proposed.points])
             values = np.concatenate([values, proposed.values])
             self._known.wait_for(proposed.points)
-            if self._acquisition.needs_surrogate:
-                predictions[:, n_design:] = self.posterior(proposed.points)
+            if expected is not None:
+                predictions[:, n_design:] = expected
         self.n_asked += q
         self.last_origins = ["initial"] * n_design + [self._acquisition_choice["name"]] * (q - n_design)
         self.last_values = values

@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from .errors import ConfigError, UnknownNameError
+from .errors import ConfigError, LatentloopError, PlugInError, UnknownNameError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,35 @@ class Registry:
     def check(self, name: str) -> None:
         """Raise UnknownNameError, with the known names, when there is no such factory. Imports nothing."""
         if name not in self.built_in and name not in self.names():
-            raise UnknownNameError(f"unknown {self.kind} {name!r}; known are {', '.join(self.names())}")
+            known = ", ".join(self.names())
+            raise UnknownNameError(
+                f"unknown {self.kind} {name!r}; known are {known}; one that a package adds needs that package installed here"
+            )
 
     def load(self, name: str) -> Callable[..., Any]:
-        """Import and return the factory ``name``."""
+        """Import and return the factory ``name``.
+
+        Raises:
+            UnknownNameError: no such name.
+            PlugInError: an entry point that leads nowhere, or whose module cannot be imported.
+        """
         self.check(name)
         if name in self.built_in:
             module, _, attribute = self.built_in[name].partition(":")
             factory: Callable[..., Any] = getattr(import_module(module), attribute)
             return factory
-        (entry,) = [entry for entry in entry_points(group=self.group) if entry.name == name]
-        loaded: Callable[..., Any] = entry.load()
+        entries = {entry.value: entry for entry in entry_points(group=self.group) if entry.name == name}
+        if len(entries) > 1:
+            raise PlugInError(f"{self.kind} {name!r} is what two installed packages call their own ({', '.join(entries)}); uninstall one")
+        (entry,) = entries.values()
+        try:
+            loaded: Callable[..., Any] = entry.load()
+        except Exception as error:  # a module of somebody else's may raise anything
+            package = "" if entry.dist is None else f" of the package {entry.dist.name!r}"
+            raise PlugInError(
+                f"{self.kind} {name!r}: its entry point {entry.value!r}{package} cannot be loaded: {type(error).__name__}: {error}; "
+                "mend the entry point or the module, then install the package again"
+            ) from error
         return loaded
 
     def create(self, name: str, parameters: Mapping[str, Any], **context: Any) -> Any:
@@ -62,6 +80,7 @@ class Registry:
         Raises:
             UnknownNameError: no such name.
             ConfigError: a parameter that the factory does not have, of a wrong type or out of range.
+            PlugInError: a factory of a user's own that cannot be loaded, or raises something else.
         """
         factory = self.load(name)
         checked = self._checked(factory, name, parameters, context)
@@ -69,6 +88,10 @@ class Registry:
             return factory(**checked, **context)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{self.kind} {name!r}: {error}") from error
+        except Exception as error:
+            if name in self.built_in or isinstance(error, LatentloopError):
+                raise
+            raise PlugInError(f"{self.kind} {name!r} cannot be made: {type(error).__name__}: {error}; mend its constructor") from error
 
     def accept(self, name: str, parameters: Mapping[str, Any], *context: str) -> None:
         """Raise what `create` would raise for the names and types of parameters, and make nothing.

@@ -8,7 +8,7 @@ import numpy as np
 
 from .campaign import Campaign
 from .config import CampaignConfig, config_from_mapping
-from .errors import StoreError
+from .errors import ConfigError, StoreError
 from .figures import (
     ReportContent,
     ReportFigure,
@@ -67,7 +67,7 @@ def write_report(store: str | Path, output: str | Path, ground_truth: str | Path
 def report_content(store: CampaignStore, ground_truth: str | None = None) -> ReportContent:
     """Return what the report of a campaign shows; ``ground_truth`` is the path of one."""
     history = store.history
-    config = config_from_mapping(history.configuration, str(store.path))
+    config = config_from_mapping(history.configuration, str(store.path), is_record=True)
     return ReportContent(
         name=config.name,
         state=store.state(),
@@ -98,7 +98,16 @@ def _figures(store: CampaignStore, config: CampaignConfig, ground_truth: str | N
         return [trace, ReportFigure("Latent space", "", None, absent="the latent model has not been trained yet")]
     set_model_threads(config.executor.threads_per_worker)
     _, encoded, curve = store.model(max(history.models))
-    campaign = restored_campaign(store, config, history, "pure", None)
+    try:
+        campaign = restored_campaign(store, config, history, "pure", None)
+    except ConfigError as error:  # a package that it was run with is not installed here: show what needs none
+        best = history.incumbent
+        return [
+            trace,
+            *_best_trial(store, config, None if best is None else history.trials[best.trial]),
+            *_drift(config, history.trials),
+            ReportFigure("Latent space and surrogate", "", None, absent=f"they cannot be computed here: {error}"),
+        ]
     best = history.incumbent
     # The incumbent as the newest latent model has it: a slice of the surrogate goes through it.
     z = None if best is None else campaign.optimizer.incumbent.z if campaign.optimizer.incumbent is not None else None

@@ -20,11 +20,12 @@ from .errors import ConfigError, StoreError
 from .executors.worker import EvaluatorSpec
 from .latent_training import describe, latent_space, make_model, train
 from .observer import Observer, StopFlag
+from .plug_ins import named
 from .prior import read_prior, take_up
 from .process import host_name
 from .protocols import Executor
 from .records import EvaluatorKind, TrajectorySet, Trial
-from .registry import EXECUTORS, SURROGATES
+from .registry import ACQUISITIONS, EXECUTORS, LATENT_MODELS, SURROGATES, Registry
 from .restoration import restored_campaign
 from .retraining import is_due, renewed
 from .safety import Envelope
@@ -260,7 +261,8 @@ def _drive(
         facts["environment"] = environment(config.executor.threads_per_worker)
         store.begin(facts, config.executor.lease_seconds)
         try:
-            state, reason = _work(store, config, trajectories, executor, kind, budget, observer, should_stop)
+            with named(*_chosen(config)):
+                state, reason = _work(store, config, trajectories, executor, kind, budget, observer, should_stop)
             store.settle()  # the arrays are whole before the journal says that the campaign has ended
             reach("ending")
         except KeyboardInterrupt:
@@ -314,6 +316,17 @@ def _work(
 
 def _train_first(store: CampaignStore, config: CampaignConfig, trajectories: TrajectorySet, executor: Executor, observer: Observer) -> None:
     """Train version 0 of the latent model and store it."""
+def _chosen(config: CampaignConfig) -> list[tuple[Registry, str]]:
+    """Return what of a campaign may be code of the user's own and runs in the driver; an evaluator's exceptions are failed trials."""
+    chosen = config.optimizer
+    return [
+        (SURROGATES, chosen.surrogate.name),
+        (ACQUISITIONS, chosen.acquisition.name),
+        (LATENT_MODELS, config.latent.model.name),
+        (EXECUTORS, config.executor.name),
+    ]
+
+
     observer.stage(f"training the latent model ({config.latent.model.name})")
     if config.trajectories.file is not None:
         store.write_trajectories(trajectories)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from ..errors import UnknownNameError
 from ..registry import Registry
@@ -32,14 +32,19 @@ class Choice(Section):
         return value
 
 
+def is_record(info: ValidationInfo) -> bool:
+    """Whether a configuration is read only to show what was: then names pass that are not known here, as of a package not installed."""
+    return bool(info.context and info.context.get("is_record"))
+
+
 def choice_from(registry: Registry) -> BeforeValidator:
     """Return a validator that takes a bare name too, and refuses names that the registry does not know."""
 
-    def coerce(value: Any) -> Any:
+    def coerce(value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str):
             value = {"name": value}
         name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
-        if isinstance(name, str):
+        if isinstance(name, str) and not is_record(info):
             try:
                 registry.check(name)
             except UnknownNameError as error:

@@ -74,10 +74,19 @@ def _resolve_file(data: dict[str, Any], folder: Path) -> None:
         data["trajectories"] = {**section, "file": str((folder / section["file"]).resolve())}
 
 
-def config_from_mapping(data: Mapping[str, Any], place: str = "configuration") -> CampaignConfig:
-    """Check a mapping and return it as a configuration; ``place`` names it in errors."""
+def config_from_mapping(data: Mapping[str, Any], place: str = "configuration", *, is_record: bool = False) -> CampaignConfig:
+    """Check a mapping and return it as a configuration.
+
+    Args:
+        data: the mapping.
+        place: names it in errors.
+        is_record: it is read to show what was, not to run it: names of things that are not installed here pass.
+
+    Raises:
+        ConfigError: it is no configuration.
+    """
     try:
-        return CampaignConfig.model_validate(data)
+        return CampaignConfig.model_validate(data, context={"is_record": is_record})
     except ValidationError as error:
         raise ConfigError("\n".join([f"{place}:", *(f"  {_complaint(item)}" for item in error.errors())])) from error
 

@@ -72,7 +72,7 @@ class Snapshots:
     async def limits(self, watch: CampaignWatch) -> EnvelopeMessage | None:
         """Return what the safety envelope allows at each step; None where there is none."""
         signal = await self.signal(watch)
-        config = config_from_mapping(watch.history.configuration, watch.name)
+        config = config_from_mapping(watch.history.configuration, watch.name, is_record=True)
         if signal is None or not config.safety.is_bounded:
             return None
         envelope = Envelope.from_config(config.safety, signal)
