@@ -14,6 +14,7 @@ from latentloop.loop.figures import (
     SurrogateGrid,
     apply_theme,
     draw_best_trajectory,
+    draw_drift,
     draw_incumbent_trace,
     draw_latent_grid,
     draw_latent_space,
@@ -31,6 +32,19 @@ finite = st.floats(-1e6, 1e6)
 
 def trial(number, objective=np.nan, state=TrialState.COMPLETED, z=(0.0, 0.0), acquisition="log_ei", reason=""):
     return Trial(number, state, np.asarray(z, dtype=float), acquisition, 0.0, 0.0, 0.0, 0, 0.0, objective=objective, reason=reason)
+
+
+@pytest.mark.parametrize(("minutes", "unit", "last"), [(0.012, "s", 0.72), (1.5, "s", 90), (90, "min", 90), (600, "h", 10)])
+def test_drift_is_drawn_in_a_unit_that_fits_the_span_and_said_per_hour(minutes, unit, last):
+    readings = [
+        replace(trial(k, objective=1 + k / 4), acquisition="control", refers_to=0 if k else None, finished_at=1e9 + 15 * k * minutes)
+        for k in range(5)
+    ]
+    figure = draw_drift(readings, objective_name="charge")
+    assert figure.layout.xaxis.title.text == f"time since the first reading ({unit})"
+    assert figure.data[0].x[-1] == pytest.approx(last, rel=1e-4)
+    assert f" {unit}<" in figure.data[0].hovertemplate
+    assert f"trend: {60 / minutes:+.3g} per hour" in figure.data[1].name
 
 
 def trace(figure, name):
