@@ -314,8 +314,6 @@ def _work(
     return controller.run(should_stop), controller.reason
 
 
-def _train_first(store: CampaignStore, config: CampaignConfig, trajectories: TrajectorySet, executor: Executor, observer: Observer) -> None:
-    """Train version 0 of the latent model and store it."""
 def _chosen(config: CampaignConfig) -> list[tuple[Registry, str]]:
     """Return what of a campaign may be code of the user's own and runs in the driver; an evaluator's exceptions are failed trials."""
     chosen = config.optimizer
@@ -327,6 +325,8 @@ def _chosen(config: CampaignConfig) -> list[tuple[Registry, str]]:
     ]
 
 
+def _train_first(store: CampaignStore, config: CampaignConfig, trajectories: TrajectorySet, executor: Executor, observer: Observer) -> None:
+    """Train version 0 of the latent model and store it."""
     observer.stage(f"training the latent model ({config.latent.model.name})")
     if config.trajectories.file is not None:
         store.write_trajectories(trajectories)
