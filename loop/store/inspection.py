@@ -68,7 +68,10 @@ def inspect_manifest(store: CampaignStore) -> Iterator[Damage]:
     present = set(objects.walk())
     for name in sorted(hashes.keys() - present):
         yield Damage(name, "is missing")
-    for names in _batches(sorted(hashes.keys() & present)):
+    kept = hashes.keys() & present
+    if _has_been_steered(store):  # its arrays say so too; they are compared with the journal, and with the digests that it holds
+        kept = {name for name in kept if not name.startswith(f"{GROUP}/")}
+    for names in _batches(sorted(kept)):
         for name, raw in zip(names, objects.get_many(names), strict=True):
             if digest(raw) != hashes[name]:
                 yield Damage(name, "is not what it was when the campaign ended")
@@ -99,8 +102,9 @@ def foreign_objects(store: CampaignStore) -> list[str]:
     known = None if evidence.manifest is None else read_manifest(store.objects, evidence.manifest)
     if known is None:
         return []
-    # Operators' decisions may have come since, with the arrays of an instrument's late result; the queue of instruments lives on.
-    own = (f"{ASIDE}/", f"{FOLDER}/pull/", f"{FOLDER}/inbox/", *(f"{GROUP}/{name}/" for name in store.payload_names()))
+    # Operators' decisions may have come since, with metrics and arrays of an instrument's late result; the queue of instruments lives on.
+    arrays = (*store.payload_names(), *(f"metric_{metric}" for metric in store.metrics()))
+    own = (f"{ASIDE}/", f"{FOLDER}/pull/", f"{FOLDER}/inbox/", *(f"{GROUP}/{name}/" for name in arrays))
     events = {name_of(number) for number in range(store.history.n_events)}
     return [
         name
@@ -158,7 +162,9 @@ def inspect_columns(store: CampaignStore) -> Iterator[Damage]:
     """Yield the chunks of the live arrays that cannot be read or, once a session has ended well, that disagree with the journal."""
     evidence = store.evidence
     is_whole = evidence.manifest is not None and evidence.n_at_end is not None
-    history = store.history_before(evidence.n_at_end) if is_whole and evidence.n_at_end is not None else History()
+    history = History()
+    if is_whole and evidence.n_at_end is not None:
+        history = store.history if _has_been_steered(store) else store.history_before(evidence.n_at_end)
     metrics = store.metrics()
     for name in (*COLUMNS, *(f"metric_{metric}" for metric in metrics)):
         if _is_older(store, name, history):
@@ -190,6 +196,11 @@ def write_group_metadata(store: CampaignStore, wanted: dict[str, Any]) -> None:
     for name, expected in wanted.items():
         if _document(store, name) != expected:
             store.objects.put(name, json.dumps(expected).encode())
+
+
+def _has_been_steered(store: CampaignStore) -> bool:
+    """Whether operators have said something, and changed trials perhaps, since the last session ended."""
+    return store.evidence.n_at_end is not None and store.history.n_events > store.evidence.n_at_end
 
 
 def _document(store: CampaignStore, name: str) -> Any:

@@ -9,9 +9,11 @@ import pytest
 import yaml
 from latentloop import open_campaign, run_campaign
 from latentloop.loop.errors import JournalError, LatentloopError
+from latentloop.loop.operator import act
 from latentloop.loop.records import TrialState
 from latentloop.loop.status import campaign_status
 from latentloop.loop.store.campaign_store import CampaignStore
+from latentloop.loop.store.inbox import Command
 from latentloop.loop.store.objects import open_objects
 from latentloop.loop.verification import verify
 
@@ -126,6 +128,24 @@ def test_an_epoch_that_the_journal_does_not_know_is_named_until_the_campaign_is_
     shutil.copy(tmp_path / "x/journal/epoch/0003.json", tmp_path / "x/journal/epoch/0004.json")
     assert [each.name for each in verify(tmp_path / "x").damages] == ["journal/epoch/0004.json"]
     open_campaign(tmp_path / "x", trials=6)
+    assert verify(tmp_path / "x").is_good
+
+
+def test_what_an_operator_says_after_the_end_is_no_damage_and_what_is_altered_then_is(config, target, tmp_path):
+    unsure = target("Eventful")
+    unsure["evaluator"]["parameters"]["arguments"] = {"vanishing": [2]}
+    run_campaign(config(**unsure), tmp_path / "x")
+    act(tmp_path / "x", Command("resolve", "Ada", 2, outcome="completed", metrics={"objective": -0.5, "another": 2.0}))
+    found = verify(tmp_path / "x")
+    assert (found.damages, found.foreign, found.has_manifest) == ((), (), True)
+    for name in ("trials/objective/c/0", "trials/trajectory/c/1/0", "trials/state/zarr.json", "latent/000/encoded/zarr.json"):
+        whole = (tmp_path / "x" / name).read_bytes()
+        damage(tmp_path / "x" / name, "flipped")
+        damages = [each.name for each in verify(tmp_path / "x").damages]
+        assert damages, name
+        assert all(name.startswith(each) for each in damages), damages  # a column that cannot be read is named as a whole
+        (tmp_path / "x" / name).write_bytes(whole)
+    assert open_campaign(tmp_path / "x", trials=7).counts() == {"completed": 7}
     assert verify(tmp_path / "x").is_good
 
 
