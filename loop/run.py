@@ -89,6 +89,8 @@ def run_campaign(
     n_latent = require_choices(config, trajectories)
     config = _with_prior(config, prior, trajectories)
     spec, kind = evaluator_spec(config, trajectories=trajectories, store=store)
+    if spec.envelope is not None and (warning := spec.envelope.reach(trajectories.values, trajectories.times)):
+        watching.stage(f"warning: {warning}")
     watching.stage(f"starting {config.executor.name} workers")
     executor = make_executor(config, spec)
     try:

@@ -29,6 +29,8 @@ _INSET = 1e-9
 """`project` aims inside the bounds by this share, so that rounding does not put its result outside."""
 _SMOOTHINGS = 500
 """Passes of smoothing that bring a curvature down before the trajectory is made smaller as a whole."""
+_LOOKED_AT = 200
+"""Trajectories of the many that say whether an envelope fits them."""
 
 _NO_CHANNEL = ""
 
@@ -131,6 +133,16 @@ class Envelope:
             if found_in_channel is not None:
                 return found_in_channel
         return None
+
+    def reach(self, trajectories: FloatArray, times: FloatArray) -> str:
+        """Say how many of the trajectories (n, T[, channels]) that a campaign learns from stay inside, where most do not; else nothing."""
+        looked_at = trajectories[:: max(1, len(trajectories) // _LOOKED_AT)]
+        broken = [found for found in (self.check(np.asarray(each, dtype=np.float64), times) for each in looked_at) if found is not None]
+        if 2 * len(broken) <= len(looked_at):
+            return ""
+        n_kept = len(looked_at) - len(broken)
+        how = "loosen it, bring other trajectories, or say safety.on_violation project"
+        return f"{n_kept} of {len(looked_at)} trajectories looked at keep the safety envelope ({broken[0].sentence}); {how}"
 
     def limits(self, times: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the lowest and the highest value allowed at each step, each (T, channels); infinite where nothing bounds it.

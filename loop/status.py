@@ -11,6 +11,8 @@ from .prior import prior_summary
 from .records import Trial
 from .store.campaign_store import CampaignStore
 
+_SETTLED_BY = {"held": "--approve N, or --veto N --reason TEXT", "quarantined": "--accept N", "unknown": "--resolve N completed|failed|repeat"}
+"""What `latentloop trials STORE` takes for trials that wait for a person."""
 _SHOWN = 10
 """Numbers of trials that the table spells out."""
 
@@ -55,6 +57,7 @@ def status_table(facts: dict[str, Any]) -> Table:
         "trials": f"{facts['n_trials']} of {facts['budget']}",
         "": ", ".join(f"{number} {word}" for word, number in facts["counts"].items()),
         "waits for you": "; ".join(f"{word}: {_some(numbers)}" for word, numbers in facts["waiting"].items() if numbers),
+        "settle them": "; ".join(f"latentloop trials STORE {how}" for word, how in _SETTLED_BY.items() if facts["waiting"].get(word)),
         "goal": f"{facts['goal']} {facts['metric']}",
         "incumbent": "none yet"
         if best is None

@@ -133,6 +133,14 @@ def test_numbers_that_are_not_finite_or_too_large_never_pass(value):
     assert envelope(bounds={"forbidden_bands": [{"low": 1, "high": 2, "rms": 1}]}).check(values, TIMES) is not None
 
 
+def test_an_envelope_that_most_trajectories_break_is_said_beforehand():
+    many = np.array([sine(amplitude=1.0 + 0.01 * n) for n in range(300)])
+    assert bounded(amplitude=(-10, 10)).reach(many, TIMES) == ""
+    said = bounded(amplitude=(-1.5, 1.5)).reach(many, TIMES)
+    assert said.startswith("51 of 300 trajectories looked at keep the safety envelope (amplitude of channel")
+    assert "on_violation project" in said
+
+
 def test_wrong_shapes_are_violations_not_crashes():
     made = bounded(amplitude=(-1, 1))
     assert made.check(np.zeros((41, 2)), TIMES).figure == "number of channels"
