@@ -11,7 +11,11 @@ from .prior import prior_summary
 from .records import Trial
 from .store.campaign_store import CampaignStore
 
-_SETTLED_BY = {"held": "--approve N, or --veto N --reason TEXT", "quarantined": "--accept N", "unknown": "--resolve N completed|failed|repeat"}
+_SETTLED_BY = {
+    "held": "--approve N, or --veto N --reason TEXT",
+    "quarantined": "--accept N",
+    "unknown": "--resolve N completed|failed|repeat",
+}
 """What `latentloop trials STORE` takes for trials that wait for a person."""
 _SHOWN = 10
 """Numbers of trials that the table spells out."""
