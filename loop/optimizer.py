@@ -19,10 +19,10 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import qmc
 
 from .environment import environment, n_threads
 from .errors import CandidatesExhaustedError
+from .initial_design import design_size, space_filling
 from .observations import Observations, candidate_set, checked_box
 from .optimizer_state import NamedChoice, checked_state, named_choice, variance, whole_number
 from .outliers import LARGEST, Usual, last_usual, refuted
@@ -45,7 +45,8 @@ class Optimizer:
         surrogate: name of a surrogate, or a mapping ``{"name": ..., "parameters": {...}}``; None for the default (``auto``: ``gp``, or
             ``gp_pca`` where there are `features`; ``gp`` for an acquisition function that needs it).
         acquisition: name of an acquisition function, or such a mapping; None for the default (``portfolio``).
-        n_initial: points of the initial design; observations told before count towards them. None for 2 (d + 1).
+        n_initial: points of the initial design; observations told before count towards them. None for 2 (d + 1), or
+            for 20 where points have more than 32 coordinates and are trajectories themselves.
         candidates: fixed candidates, shape (n, d): then `ask` returns rows exactly equal to these, each at most once.
         seed: every random stream is derived from it.
         noise: variance of the objective's noise in its squared units; None to infer it.
@@ -81,7 +82,7 @@ class Optimizer:
         self.goal: Goal = goal
         self.seed = whole_number(seed, "seed", 0)
         self.noise = None if noise is None else variance(noise, "noise")
-        self.n_initial = 2 * (self.n_dimensions + 1) if n_initial is None else whole_number(n_initial, "n_initial", 1)
+        self.n_initial = design_size(self.n_dimensions) if n_initial is None else whole_number(n_initial, "n_initial", 1)
         self.features = features
         if region not in ("box", "ball"):
             raise ValueError(f"region must be 'box' or 'ball', not {region!r}")
@@ -330,16 +331,7 @@ class Optimizer:
             free = self._free_candidates(n)
             order = generator(self.seed, "initial", self.n_asked).permutation(len(free))
             return np.asarray(self._candidates.rows[free[order[:n]]])
-        sobol = qmc.Sobol(self.n_dimensions, scramble=True, rng=generator(self.seed, "initial"))
-        if self.n_asked:
-            sobol.fast_forward(self.n_asked)
-        domain, taken, chosen = self._domain(), self._known.taken, np.empty((0, self.n_dimensions))
-        while len(chosen) < n:
-            # One by one: SciPy warns about a first draw whose length is not a power of two, which does not matter for a design.
-            point = domain.from_unit(sobol.random(1))
-            if not domain.is_taken(point, taken)[0]:  # as those of an earlier campaign of the same seed would be
-                chosen = np.concatenate([chosen, point])
-        return chosen
+        return space_filling(self._domain(), self._known.taken, n, self.seed, self.n_asked)
 
     def _domain(self) -> Any:
         """Return what is searched where there are no fixed candidates."""

@@ -75,7 +75,9 @@ class OptimizerConfig(Section):
     acquisition: Annotated[Choice, choice_from(ACQUISITIONS)] = Field(
         default_factory=lambda: Choice(name="portfolio"), validate_default=True
     )
-    n_initial: int | None = Field(None, ge=1, description="Points of the quasi-random initial design; null for 2 (d + 1).")
+    n_initial: int | None = Field(
+        None, ge=1, description="Points of the quasi-random initial design; null for 2 (d + 1), 20 for a pool of trajectories."
+    )
     noise: float | None = Field(None, ge=0, description="Variance of the objective's noise; inferred when absent.")
 
 

@@ -683,3 +683,14 @@ def test_features_are_not_asked_for_outside_the_box():
 
     optimizer = run(Optimizer(BOX, features=features, n_initial=4), 8, lambda points: points.sum(axis=1))
     assert optimizer.incumbent.objective > 5.9
+
+
+def test_a_pool_of_long_trajectories_has_a_short_initial_design():
+    waves = np.sin(np.linspace(0, 1, 200) * np.linspace(1, 9, 60)[:, None])
+    optimizer = Optimizer(np.tile([-2.0, 2.0], (200, 1)), surrogate="gp_pca", candidates=waves)
+    assert optimizer.n_initial == 20
+    assert Optimizer(np.tile([0.0, 1.0], (20, 1))).n_initial == 42
+    for _ in range(22):
+        point = optimizer.ask()
+        optimizer.tell(point, point[:, -1])
+    assert optimizer.last_origins == ["portfolio"]
