@@ -14,6 +14,8 @@ from .store.history import History
 
 _FAILURES = (TrialState.FAILED, TrialState.QUARANTINED, TrialState.UNKNOWN)
 _KEPT_BACK = (TrialState.REFUSED, TrialState.VETOED)
+_STRANGERS = 3
+"""So many measurements without the metric of the objective, and none with it: its name is wrong, and no further shot will mend that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class StoppingRules:
         self._seconds_before = history.seconds
         self._begun = monotonic()
         self._instrument_seconds = sum(trial.seconds for trial in history.trials if math.isfinite(trial.seconds))
-        self._n_stale = self._n_failures = self._n_refusals = 0
+        self._metric = str(history.configuration["objective"]["metric"])
+        self._n_stale = self._n_failures = self._n_refusals = self._n_strangers = 0
         self._last_reason = ""
 
     def note(self, trial: Trial) -> None:
@@ -57,6 +60,8 @@ class StoppingRules:
         if trial.state is TrialState.COMPLETED and not trial.is_control and not self._is_design(trial):
             best = self._history.incumbent
             self._n_stale = 0 if best is not None and best.trial == trial.number else self._n_stale + 1
+        if trial.state is TrialState.FAILED and trial.metrics and self._metric not in trial.metrics:
+            self._n_strangers += 1
         self._last_reason = trial.reason
 
     def verdict(self) -> Verdict | None:
@@ -68,6 +73,8 @@ class StoppingRules:
         if budget.failures_in_a_row is not None and self._n_failures >= budget.failures_in_a_row:
             return Verdict("failed", f"{self._n_failures} trials in a row gave nothing, the last because {self._last_reason}")
         best = self._history.incumbent
+        if best is None and self._n_strangers >= _STRANGERS:
+            return Verdict("failed", f"{self._n_strangers} measurements, and none as configured: {self._last_reason}")
         if budget.target is not None and best is not None and not self._is_better(budget.target, best.objective):
             return Verdict("finished", f"the target {budget.target:g} is reached: the incumbent is {best.objective:.6g}")
         if budget.plateau is not None and self._n_stale >= budget.plateau:

@@ -50,6 +50,12 @@ def test_an_instrument_that_only_fails_stops_the_campaign(config, tmp_path, targ
     assert run_campaign(endless, tmp_path / "y").counts() == {"failed": 30}
 
 
+def test_a_metric_that_is_never_measured_stops_the_campaign_after_three_shots(config, tmp_path, target):
+    history = run_campaign(config(budget={"trials": 30}, objective={"metric": "chrage"}, **target("pictures")), tmp_path / "x")
+    assert (history.last_session, history.counts()) == ("failed", {"failed": 3})
+    assert history.reason.startswith("3 measurements, and none as configured: the evaluator returned no metric 'chrage'")
+
+
 def test_failures_between_good_trials_do_not_add_up(config, tmp_path, target):
     history = run_campaign(config(budget={"trials": 60, "failures_in_a_row": 12}, **target("moody")), tmp_path / "x")
     assert len(history.trials) == 60
