@@ -66,8 +66,8 @@ def test_a_young_campaign_says_what_it_cannot_show_yet(config, tmp_path):
         assert "too few" in found[heading].absent
 
 
-def test_a_failing_campaign_still_has_a_report(config, tmp_path):
-    run_campaign(config(objective={"metric": "missing"}, budget={"trials": 3}), tmp_path / "x")
+def test_a_failing_campaign_still_has_a_report(config, tmp_path, target):
+    run_campaign(config(objective={"metric": "missing"}, budget={"trials": 3}, **target("pictures")), tmp_path / "x")
     assert figures(tmp_path / "x")["Where to measure next"].figure is None
 
 

@@ -6,7 +6,8 @@ samples. Compared is log10(regret + 1e-9) at the end, paired by seed: Wilcoxon's
 functions and peers. One thread.
 
 Runs are kept in ``campaigns/peers/runs.jsonl`` and not repeated, so that a long comparison can be done in pieces and broken off; ours are
-repeated when the code of the optimizer has changed. Ax pins another BoTorch than ours: it runs in an environment of its own, made on first
+repeated when the code of the optimizer has changed. Runs of the peers that took hours come with the repository (data/peer_runs.jsonl): with
+the same seed they start from the same design. Ax pins another BoTorch than ours: it runs in an environment of its own, made on first
 use in ``campaigns/peers/ax``.
 
     bench_peers.py --seeds 20 --functions Branin Hartmann6 --evaluations 60 --methods optuna botorch
@@ -33,6 +34,7 @@ from scipy.stats import qmc, wilcoxon
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / "campaigns" / "peers"
 RUNS = HOME / "runs.jsonl"
+GIVEN = Path(__file__).resolve().parent / "data" / "peer_runs.jsonl"
 OURS = "latentloop"
 PACKAGES = {OURS: "latentloop", "optuna": "optuna", "botorch": "botorch", "ax": "ax-platform"}
 FUNCTIONS = ("Branin", "Hartmann6", "Ackley10", "Levy8", "Rosenbrock4")
@@ -207,7 +209,8 @@ def code_of(method: str) -> str:
 def kept_runs(n_evaluations: int) -> dict[tuple[str, str, int], dict[str, Any]]:
     """Runs of this length in the cache, the newest of each, ours only of the code as it is."""
     found: dict[tuple[str, str, int], dict[str, Any]] = {}
-    for line in RUNS.read_text(encoding="utf-8").splitlines() if RUNS.exists() else []:
+    lines = [line for file in (GIVEN, RUNS) if file.exists() for line in file.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
         if not line.endswith("}"):
             continue  # torn by a run that was broken off
         each = json.loads(line)

@@ -43,6 +43,8 @@ def start(*arguments):
         text=True,
         env=environment,
         start_new_session=True,
+        # Tests may run under nohup, which latentloop respects.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
 
 

@@ -109,7 +109,7 @@ class TestCrashes(Crashes.TestCase):
 
 @pytest.mark.slow
 class TestManyCrashes(Crashes.TestCase):
-    settings = settings(max_examples=400, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
+    settings = settings(max_examples=60, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def kill_everywhere(tmp_path, faults_to_try):
