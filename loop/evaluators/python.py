@@ -74,8 +74,9 @@ class PythonEvaluator:
     def says_kind(self) -> bool:
         """Whether the configuration or the target says if it is pure or physical; a plain function does not, and counts as pure."""
         found = self._found()
-        is_own = inspect.isclass(found) and getattr(self._made(), "kind", None) is not None  # an object may know what its class does not
-        return self._is_configured or is_own or getattr(found, "kind", None) is not None
+        if self._is_configured or getattr(found, "kind", None) is not None:
+            return True
+        return inspect.isclass(found) and getattr(self._made(), "kind", None) is not None  # an object may know what its class does not
 
     @property
     def is_concurrent(self) -> bool:

@@ -694,3 +694,11 @@ def test_a_pool_of_long_trajectories_has_a_short_initial_design():
         point = optimizer.ask()
         optimizer.tell(point, point[:, -1])
     assert optimizer.last_origins == ["portfolio"]
+
+
+def test_a_box_without_another_point_is_an_error_and_no_endless_search():
+    optimizer = Optimizer([[1.0, 1.0 + 9e-16]])
+    for step in range(5):
+        optimizer.tell([[min(1.0 + step * np.spacing(1.0), 1.0 + 9e-16)]], [0.0])
+    with pytest.raises(ValueError, match="is already measured or pending; give a larger box"):
+        optimizer.ask(3)
