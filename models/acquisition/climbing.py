@@ -4,8 +4,9 @@ Projected quasi-Newton ascent in the unit cube: each climb keeps its own estimat
 
     p = H g,    on the coordinates that are free (not held at a bound by the gradient),
 
-as far as the value rises by a fair share of what the slope promises; H is updated by BFGS. All climbs take their steps together, so that
-one call of the function serves every one of them: for a Gaussian process a call with eight points costs little more than with one.
+as far as the value rises by a fair share of what the slope promises; a step that does not is shortened to where a parabola through what is
+known has its top. H is updated by BFGS. All climbs take their steps together, so that one call of the function serves every one of them:
+for a Gaussian process a call with eight points costs little more than with one. A climb ends where its next step promises next to nothing.
 
 Sources: Nocedal and Wright, Numerical Optimization, 2006, chapters 3 and 6; Bertsekas 1982 (projection), 10.1137/0320018.
 """
@@ -18,13 +19,17 @@ from ..surrogates.base import Array, ValueAndGradient
 
 SUFFICIENT: Final = 1e-4
 """Share of the rise promised by the slope that a step must bring (Armijo)."""
-SHORTEN: Final = 0.25
+SHORTENED: Final = (0.1, 0.5)
+"""A step that brought too little is shortened at most and at least so far."""
 SHORTEST: Final = 1e-6
 """A climb whose step has been shortened so far ends."""
 LONGEST: Final = 0.25
 """Longest first move in any coordinate, as a share of the box: beyond it lie other peaks."""
 FLAT: Final = 1e-7
 """A projected slope, in units of the value per edge of the box, that counts as none."""
+ENOUGH: Final = 1e-8
+"""A promised rise, in units of the value, that counts as none. Without this limit climbs go on for twice as many steps, to summits that
+are less than 1e-7 higher (1,000 searches on four test functions and on decoded trajectories)."""
 
 
 def climb(function: ValueAndGradient, starts: Array, max_iterations: int) -> Array:
@@ -54,18 +59,31 @@ def climb(function: ValueAndGradient, starts: Array, max_iterations: int) -> Arr
         direction[lost] = slope[rows][lost]
         longest = np.abs(direction).max(axis=1)
         direction *= (np.minimum(1.0, LONGEST / longest) * step[rows])[:, None]
+        # A climb that has not moved yet knows nothing of the curvature, and its step no scale.
+        worthwhile = fresh[rows] | (np.einsum("ki,ki->k", direction, slope[rows]) > ENOUGH)
+        active[rows[~worthwhile]] = False
+        rows, direction = rows[worthwhile], direction[worthwhile]
+        if len(rows) == 0:
+            break
         ahead = np.clip(x[rows] + direction, 0.0, 1.0)
         there, slope_there = _finite(*function(ahead))
         move = ahead - x[rows]
-        risen = there >= value[rows] + SUFFICIENT * np.einsum("ki,ki->k", move, gradient[rows])
+        promised = np.einsum("ki,ki->k", move, gradient[rows])
+        risen = there >= value[rows] + SUFFICIENT * promised
         risen &= np.isfinite(there) & (move != 0.0).any(axis=1)
-        step[rows[~risen]] *= SHORTEN
+        step[rows[~risen]] *= _shortened(promised[~risen], there[~risen] - value[rows[~risen]])
         done = rows[risen]
         change = gradient[done] - slope_there[risen]
         _update(curvature, fresh, done, move[risen], change)
         x[done], value[done], gradient[done] = ahead[risen], there[risen], slope_there[risen]
         step[done] = 1.0
     return x
+
+
+def _shortened(promised: Array, rise: Array) -> Array:
+    """Shares (r,) of steps that brought a `rise` (r,) instead of the rise `promised` (r,) by the slope: the tops of parabolas."""
+    lack = np.maximum(promised - rise, np.finfo(np.float64).tiny)
+    return np.clip(np.abs(promised) / (2.0 * lack), *SHORTENED)
 
 
 def _update(

@@ -278,15 +278,19 @@ def test_the_portfolio_searches_close_to_the_incumbent_and_far_from_it_in_turns(
     def spike(x):
         return -np.log(((x - [0.62, 0.31]) ** 2).sum(1) + 1e-4)
 
-    x = np.random.default_rng(0).random((5, 2))
-    for _ in range(40):
-        model = GaussianProcess(BOX, noise=0.0)
-        model.fit(x, spike(x))
-        proposal = Portfolio().propose(model, Box(BOX), observed=Observed(x, spike(x)), generator=np.random.default_rng(len(x)))
-        x = np.vstack([x, proposal.points])
-    distance = np.abs(x[25:] - [0.62, 0.31]).max(1)
-    assert distance.min() < 1e-3
-    assert (distance > 0.05).sum() >= 8
+    n_far = []
+    for seed in range(4):
+        x = np.random.default_rng(seed).random((5, 2))
+        for _ in range(40):
+            model = GaussianProcess(BOX, noise=0.0)
+            model.fit(x, spike(x))
+            proposal = Portfolio().propose(model, Box(BOX), observed=Observed(x, spike(x)), generator=np.random.default_rng(len(x)))
+            x = np.vstack([x, proposal.points])
+        distance = np.abs(x - [0.62, 0.31]).max(1)
+        assert distance.min() < 1e-3
+        n_far.append((distance[25:] > 0.05).sum())
+    assert min(n_far) >= 5
+    assert np.mean(n_far) >= 12
 
 
 def test_log_nei_is_botorchs_value_and_slope(noisy):
