@@ -82,8 +82,8 @@ def climb(function: ValueAndGradient, starts: Array, max_iterations: int) -> Arr
 
 def _shortened(promised: Array, rise: Array) -> Array:
     """Shares (r,) of steps that brought a `rise` (r,) instead of the rise `promised` (r,) by the slope: the tops of parabolas."""
-    lack = np.maximum(promised - rise, np.finfo(np.float64).tiny)
-    return np.clip(np.abs(promised) / (2.0 * lack), *SHORTENED)
+    size = np.abs(promised) + np.finfo(np.float64).tiny
+    return 0.5 * size / np.clip(promised - rise, 0.5 / SHORTENED[1] * size, 0.5 / SHORTENED[0] * size)
 
 
 def _update(
