@@ -25,9 +25,9 @@ def quadratic(top, bend):
 def test_a_quadratic_with_uneven_curvatures_is_climbed_within_few_calls(d):
     bend = np.logspace(0, 2, d)
     function = quadratic(0.4, bend)
-    ends = climb(function, np.random.default_rng(d).random((8, d)), 60)
+    ends = climb(function, np.random.default_rng(d).random((8, d)), 200)
     assert (-function.value(ends)).max() < 1e-6
-    assert function.n_calls <= 45
+    assert function.n_calls <= 28 + 2 * d
 
 
 def test_a_top_outside_the_cube_is_approached_on_its_face():
