@@ -14,9 +14,9 @@ from .errors import ConfigError
 from .evaluators.contract import Check, check_evaluator, trajectory_for_check
 from .evaluators.python import PythonEvaluator
 from .executors.worker import EvaluatorSpec
+from .preparation import evaluator_spec
 from .records import FloatArray, Signal
 from .registry import EVALUATORS
-from .run import evaluator_spec
 from .trajectory_source import load_trajectories, read_trajectory_file
 
 _CAMPAIGN_FILES = (".yaml", ".yml")

@@ -14,8 +14,8 @@ from typing import Any
 from .config import CampaignConfig, apply_override, config_from_mapping
 from .environment import environment
 from .errors import ConfigError, StoreError
+from .preparation import require_choices
 from .records import TrialState
-from .run import require_choices
 from .store.campaign_store import CampaignStore
 from .store.creation import build, require_free
 from .store.history import History, fold

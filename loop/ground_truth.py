@@ -15,9 +15,10 @@ from .errors import ConfigError, StoreError
 from .figures import draw_objective_map, write_figure
 from .latent_training import latent_space, train
 from .observer import Observer, StopFlag
+from .preparation import evaluator_spec, make_executor
 from .protocols import Executor
 from .records import FloatArray, Job, TrialState
-from .run import SilentObserver, evaluator_spec, make_executor
+from .run import SilentObserver
 from .store.foreign import write_ground_truth
 from .threads import set_model_threads
 from .trajectory_source import load_trajectories

@@ -179,6 +179,8 @@ def _slack(box: FloatArray) -> FloatArray:
 
 def _read_store(source: str, config: CampaignConfig, like: TrajectorySet) -> EarlierMeasurements:
     """Return the completed trials of another campaign."""
+    if "://" not in source and not Path(source).is_dir():
+        raise ConfigError(f"prior: {source} is neither a campaign's folder nor a .csv file; give one of them")
     other = CampaignStore.open(source)
     theirs = config_from_mapping(other.history.configuration, source)
     names, their_names = config.trajectories.box, theirs.trajectories.box

@@ -21,9 +21,9 @@ from ..models.threads import set_threads
 from .config import load_config
 from .errors import ConfigError
 from .latent_training import latent_space, train
+from .preparation import evaluator_spec
 from .protocols import BatchEvaluator
 from .records import FloatArray
-from .run import evaluator_spec
 from .trajectory_source import load_trajectories
 
 if TYPE_CHECKING:

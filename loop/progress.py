@@ -55,7 +55,10 @@ class TerminalObserver:
         """Say what begins."""
         self._end_bar()
         self._stage = text
-        self._console.print(f"{text} ...", style="dim", highlight=False)
+        if text.startswith("warning: "):
+            self._console.print(text, style="yellow", highlight=False)
+        else:
+            self._console.print(f"{text} ...", style="dim", highlight=False)
 
     def training(self, done: int, total: int, loss: float) -> None:
         """Move the bar of something long."""

@@ -8,7 +8,6 @@
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ from .campaign import Campaign
 from .config import CampaignConfig, apply_override, config_from_mapping, load_config
 from .controller import Controller
 from .environment import environment
-from .errors import ConfigError, StoreError
-from .executors.worker import EvaluatorSpec
-from .latent_training import describe, latent_space, make_model, train
+from .errors import StoreError
+from .latent_training import describe, latent_space, train
 from .observer import Observer, StopFlag
 from .plug_ins import named
+from .preparation import budget_warning, evaluator_spec, make_executor, require_choices
 from .prior import read_prior, take_up
 from .process import host_name
 from .protocols import Executor
@@ -28,14 +27,13 @@ from .records import EvaluatorKind, TrajectorySet, Trial
 from .registry import ACQUISITIONS, EXECUTORS, LATENT_MODELS, SURROGATES, Registry
 from .restoration import restored_campaign
 from .retraining import is_due, renewed
-from .safety import Envelope
 from .store.campaign_store import CampaignStore
 from .store.doubt import arm_doubtful
 from .store.faults import reach
 from .store.history import History
 from .store.lease import Patience
 from .store.mending import has_wrong_columns, rewrite_columns
-from .surrogate_choice import accept_surrogate, require_choice
+from .surrogate_choice import require_choice
 from .takeover import require_idle_parents
 from .threads import set_model_threads
 from .trajectory_source import load_trajectories
@@ -90,6 +88,8 @@ def run_campaign(
     config = _with_prior(config, prior, trajectories)
     spec, kind = evaluator_spec(config, trajectories=trajectories, store=store)
     if spec.envelope is not None and (warning := spec.envelope.reach(trajectories.values, trajectories.times)):
+        watching.stage(f"warning: {warning}")
+    if warning := budget_warning(config, n_latent):
         watching.stage(f"warning: {warning}")
     watching.stage(f"starting {config.executor.name} workers")
     executor = make_executor(config, spec)
@@ -171,79 +171,6 @@ def with_overrides(config: CampaignConfig, overrides: Iterable[str]) -> Campaign
     for override in overrides:
         apply_override(data, override)
     return config_from_mapping(data)
-
-
-def require_choices(config: CampaignConfig, trajectories: TrajectorySet) -> int:
-    """Check the parameters of what is chosen by name, before anything takes long; return the latent dimension.
-
-    Raises:
-        ConfigError: parameters that a chosen thing does not take, or a surrogate that cannot serve the acquisition function.
-    """
-    chosen = config.optimizer
-    accept_surrogate(chosen.surrogate.name, chosen.surrogate.parameters)
-    require_choice(chosen.surrogate, chosen.acquisition, is_pool=config.latent.is_pool)
-    if config.latent.is_pool:
-        _require_pool(config, trajectories)
-    return make_model(config).n_latent or trajectories.values[0].size  # 0: a model that takes trajectories as they are
-
-
-def _require_pool(config: CampaignConfig, trajectories: TrajectorySet) -> None:
-    """Raise ConfigError for a pool that is too small, or a surrogate that would look at its rows' numbers."""
-    name, n = config.optimizer.surrogate.name, len(trajectories.values)
-    if "features" not in signature(SURROGATES.load(name)).parameters:
-        raise ConfigError(f"optimizer.surrogate {name!r} sees only the numbers of the pool's trajectories; choose dkl, or gp_pca")
-    if config.budget.trials > n:
-        raise ConfigError(
-            f"budget.trials is {config.budget.trials}, and the pool holds {n} trajectories, each measured once; ask for fewer"
-        )
-
-
-def evaluator_spec(
-    config: CampaignConfig, keep_arrays: bool = True, trajectories: TrajectorySet | None = None, store: str | Path | None = None
-) -> tuple[EvaluatorSpec, EvaluatorKind]:
-    """Return the evaluator as it travels to workers, and its kind.
-
-    Args:
-        config: names it.
-        keep_arrays: False leaves a measurement's arrays on the workers.
-        trajectories: what is measured are trajectories like these; needed where the configuration has a safety envelope.
-        store: the campaign's store, for evaluators that keep something there; None where there is none.
-
-    Raises:
-        ConfigError: parameters that it does not take, a metric that it does not measure, trajectories that it cannot apply, an envelope
-            that does not fit them.
-    """
-    chosen = config.evaluator
-    if trajectories is None and config.safety.is_bounded:
-        raise ConfigError("an evaluator behind a safety envelope needs to know the trajectories; pass them to evaluator_spec")
-    if config.trajectories.box is not None and config.safety.is_bounded:
-        raise ConfigError("safety bounds trajectories over time, and this campaign has none; bound its parameters in trajectories.box")
-    signal = None if trajectories is None else trajectories.signal
-    envelope = None if signal is None else Envelope.from_config(config.safety, signal)
-    campaign = "" if store is None else str(store) if "://" in str(store) else str(Path(store).absolute())
-    spec = EvaluatorSpec(
-        chosen.name,
-        chosen.parameters,
-        chosen.timeout,
-        config.executor.threads_per_worker,
-        keep_arrays,
-        signal=signal,
-        envelope=envelope,
-        campaign=campaign,
-    )
-    made = spec.make()
-    metrics, wanted = getattr(made, "metrics", None), config.objective.metric
-    if metrics is not None and wanted not in metrics:  # an evaluator that cannot say beforehand has no such attribute
-        raise ConfigError(f"objective.metric: evaluator {chosen.name!r} measures no {wanted!r}; known are {', '.join(metrics)}")
-    return spec, made.kind
-
-
-def make_executor(config: CampaignConfig, spec: EvaluatorSpec) -> Executor:
-    """Start the configured executor."""
-    chosen = config.executor
-    factory = EXECUTORS.load(chosen.name)
-    made: Executor = factory(spec, n_workers=chosen.workers, address=chosen.address)
-    return made
 
 
 def _drive(

@@ -330,6 +330,11 @@ BAD = {
     "an option that is none": (("run", "campaign.yaml", "--store", "x", "--speed", "3"), "--speed"),
     "a command that is none": (("dance",), "dance"),
     "no store to resume": (("resume", "nowhere"), "there is no campaign at nowhere"),
+    "a file to resume": (("resume", "campaign.yaml"), "campaign.yaml is a file; a campaign is a folder"),
+    "no earlier measurements": (
+        ("run", "campaign.yaml", "--store", "x", "--prior", "nowhere"),
+        "neither a campaign's folder nor a .csv file",
+    ),
     "no store to look at": (("status", "nowhere"), "there is no campaign at nowhere"),
     "no store to report": (("report", "nowhere", "-o", "x.html"), "there is no campaign at nowhere"),
     "a folder that is no campaign": (("status", "."), "is not a campaign of latentloop"),
@@ -397,3 +402,9 @@ def test_a_closed_pipe_is_no_accident(command, tmp_path):
     )
     assert done.stdout == "{\n"
     assert "Traceback" not in done.stderr
+
+
+def test_a_budget_for_the_initial_design_alone_is_warned_of(call, campaign):
+    campaign()
+    done = call("run", "campaign.yaml", "--store", "first", "--trials", "2")
+    assert "warning: all 2 trials are of the initial design" in done.stdout + done.stderr

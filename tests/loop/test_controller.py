@@ -6,8 +6,9 @@ from latentloop.loop.campaign import Campaign
 from latentloop.loop.controller import Controller, StopFlag
 from latentloop.loop.executors.local import LocalExecutor
 from latentloop.loop.latent_training import latent_space, train
+from latentloop.loop.preparation import evaluator_spec
 from latentloop.loop.records import Candidate, TrialState
-from latentloop.loop.run import SilentObserver, evaluator_spec
+from latentloop.loop.run import SilentObserver
 from latentloop.loop.store.campaign_store import CampaignStore
 from latentloop.loop.trajectory_source import load_trajectories
 

@@ -364,7 +364,7 @@ def test_the_report_draws_the_envelope(config, tmp_path):
 
 def test_an_envelope_has_no_place_in_a_campaign_over_plain_parameters(config, tmp_path):
     from latentloop.loop.config import config_from_mapping
-    from latentloop.loop.run import evaluator_spec
+    from latentloop.loop.preparation import evaluator_spec
     from latentloop.loop.trajectory_source import load_trajectories
 
     made = config_from_mapping(

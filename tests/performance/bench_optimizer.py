@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from latentloop import Optimizer
 from latentloop.loop.config import load_config
+from latentloop.loop.preparation import evaluator_spec
 from latentloop.loop.problem import FerroSimProblem
-from latentloop.loop.run import evaluator_spec
 from latentloop.loop.trajectory_source import load_trajectories
 from latentloop.models.threads import set_threads
 

@@ -11,7 +11,8 @@ from latentloop.loop.config import load_config
 from latentloop.loop.controller import StopFlag
 from latentloop.loop.ground_truth import measure_points
 from latentloop.loop.latent_training import latent_space, train
-from latentloop.loop.run import SilentObserver, evaluator_spec, make_executor
+from latentloop.loop.preparation import evaluator_spec, make_executor
+from latentloop.loop.run import SilentObserver
 from latentloop.loop.trajectory_source import load_trajectories
 
 GRID = 100
