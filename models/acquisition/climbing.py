@@ -46,37 +46,32 @@ def climb(function: ValueAndGradient, starts: Array, max_iterations: int) -> Arr
     curvature = np.tile(np.eye(d), (k, 1, 1))
     step = np.ones(k)
     fresh = np.ones(k, dtype=np.bool_)
-    active = np.isfinite(value)
+    rows = np.flatnonzero(np.isfinite(value))
     for _ in range(max_iterations):
-        held = ((x <= 0.0) & (gradient < 0.0)) | ((x >= 1.0) & (gradient > 0.0))
-        slope = np.where(held, 0.0, gradient)
-        active &= (np.abs(slope).max(axis=1) > FLAT) & (step > SHORTEST)
-        rows = np.flatnonzero(active)
-        if len(rows) == 0:
-            break
-        direction = np.where(held[rows], 0.0, np.einsum("kij,kj->ki", curvature[rows], slope[rows]))
-        lost = np.einsum("ki,ki->k", direction, slope[rows]) <= 0.0
-        direction[lost] = slope[rows][lost]
+        here, uphill, size = x[rows], gradient[rows], step[rows]
+        held = ((here <= 0.0) & (uphill < 0.0)) | ((here >= 1.0) & (uphill > 0.0))
+        slope = np.where(held, 0.0, uphill)
+        direction = np.where(held, 0.0, np.matmul(curvature[rows], slope[:, :, None])[:, :, 0])
+        lost = _dot(direction, slope) <= 0.0
+        direction[lost] = slope[lost]
         longest = np.abs(direction).max(axis=1)
-        direction *= (np.minimum(1.0, LONGEST / longest) * step[rows])[:, None]
+        direction *= (LONGEST / np.maximum(longest, LONGEST) * size)[:, None]
         # A climb that has not moved yet knows nothing of the curvature, and its step no scale.
-        worthwhile = fresh[rows] | (np.einsum("ki,ki->k", direction, slope[rows]) > ENOUGH)
-        active[rows[~worthwhile]] = False
-        rows, direction = rows[worthwhile], direction[worthwhile]
-        if len(rows) == 0:
-            break
-        ahead = np.clip(x[rows] + direction, 0.0, 1.0)
+        worthwhile = fresh[rows] | (_dot(direction, slope) > ENOUGH)
+        worthwhile &= (np.abs(slope).max(axis=1) > FLAT) & (size > SHORTEST)
+        if not worthwhile.all():
+            rows, here, uphill, direction = rows[worthwhile], here[worthwhile], uphill[worthwhile], direction[worthwhile]
+            if len(rows) == 0:
+                break
+        ahead = np.clip(here + direction, 0.0, 1.0)
         there, slope_there = _finite(*function(ahead))
-        move = ahead - x[rows]
-        promised = np.einsum("ki,ki->k", move, gradient[rows])
-        risen = there >= value[rows] + SUFFICIENT * promised
-        risen &= np.isfinite(there) & (move != 0.0).any(axis=1)
-        step[rows[~risen]] *= _shortened(promised[~risen], there[~risen] - value[rows[~risen]])
+        move = ahead - here
+        promised, rise = _dot(move, uphill), there - value[rows]
+        risen = (rise >= SUFFICIENT * promised) & np.isfinite(there) & (move != 0.0).any(axis=1)
+        step[rows] = np.where(risen, 1.0, step[rows] * _shortened(promised, rise))
         done = rows[risen]
-        change = gradient[done] - slope_there[risen]
-        _update(curvature, fresh, done, move[risen], change)
+        _update(curvature, fresh, done, move[risen], uphill[risen] - slope_there[risen])
         x[done], value[done], gradient[done] = ahead[risen], there[risen], slope_there[risen]
-        step[done] = 1.0
     return x
 
 
@@ -94,17 +89,29 @@ def _update(
     change: Array,
 ) -> None:
     """BFGS for the climbs `rows` that bent downwards along their moves (r, d), their gradients falling by `change` (r, d)."""
-    bend = np.einsum("ki,ki->k", move, change)
-    size = np.einsum("ki,ki->k", change, change)
-    bent = bend > 1e-10 * np.sqrt(size * np.einsum("ki,ki->k", move, move))
-    rows, move, change, bend, size = rows[bent], move[bent], change[bent], bend[bent], size[bent]
+    bend, size = _dot(move, change), _dot(change, change)
+    bent = bend > 1e-10 * np.sqrt(size * _dot(move, move))
+    if not bent.all():
+        rows, move, change, bend, size = rows[bent], move[bent], change[bent], bend[bent], size[bent]
     if len(rows) == 0:
         return
+    inverse = curvature[rows]
     first = fresh[rows]
-    curvature[rows[first]] *= (bend[first] / size[first])[:, None, None]
-    fresh[rows] = False
-    left = np.eye(move.shape[1]) - np.einsum("ki,kj->kij", move, change) / bend[:, None, None]
-    curvature[rows] = left @ curvature[rows] @ left.transpose(0, 2, 1) + np.einsum("ki,kj->kij", move, move) / bend[:, None, None]
+    if first.any():
+        inverse[first] *= (bend[first] / size[first])[:, None, None]
+        fresh[rows] = False
+    # (1 - s y' / b) H (1 - y s' / b) + s s' / b, multiplied out; s the move, y the change, b = s' y
+    bent_back = np.matmul(inverse, change[:, :, None])[:, :, 0]
+    weight = (1.0 + _dot(change, bent_back) / bend) / bend
+    along = (0.5 * weight)[:, None] * move - bent_back / bend[:, None]
+    outer = along[:, :, None] * move[:, None, :]
+    curvature[rows] = inverse + outer + outer.transpose(0, 2, 1)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    """Inner products (r,) of the rows of a and b (r, d)."""
+    products: Array = np.vecdot(a, b)
+    return products
 
 
 def _finite(value: Array, gradient: Array) -> tuple[Array, Array]:
