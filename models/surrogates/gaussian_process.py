@@ -191,7 +191,7 @@ class GaussianProcess:
             cross = KERNELS[self.kernel].matrix(points[rows], self._u, learned.lengthscale)
             mean[rows] = cross @ self._weights
             half = dtrmm(1.0, self._inverse, cross.T, lower=1, overwrite_b=1)
-            variance[rows] = np.einsum("ij,ij->j", half, half)
+            variance[rows] = np.vecdot(half.T, half.T)
         variance = np.maximum(1.0 - variance, VARIANCE_FLOOR)
         return Posterior(self._units.centre + self._units.unit * (learned.mean + mean), self._units.unit**2 * learned.scale * variance)
 

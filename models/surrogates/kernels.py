@@ -105,12 +105,18 @@ class Matern52(Kernel):
         return generator.standard_normal((n, d)) * np.sqrt(5.0 / generator.chisquare(5.0, size=(n, 1)))
 
 
+MANY: Final = 64
+"""Rows from which on preparing a matrix product costs less than passing over its result."""
 KERNELS: Final[dict[str, Kernel]] = {"rbf": RBF(), "matern52": Matern52()}
 
 
 def squared_distances(a: Array, b: Array) -> Array:
     """Squared Euclidean distances (n, m); the expansion by matrix product can fall below zero by rounding, hence the floor."""
-    squared: Array = a @ (-2.0 * b.T)
-    squared += (a * a).sum(axis=1)[:, None]
-    squared += (b * b).sum(axis=1)
+    of_a, of_b = (a * a).sum(axis=1), (b * b).sum(axis=1)
+    if len(a) < MANY:
+        squared: Array = a @ (-2.0 * b.T)
+        squared += of_a[:, None]
+        squared += of_b
+    else:  # the sums as two further terms of the product: each pass over a large matrix costs as much as ten dimensions
+        squared = np.column_stack([a, of_a, np.ones(len(a))]) @ np.vstack([-2.0 * b.T, np.ones(len(b)), of_b])
     return np.maximum(squared, 0.0, out=squared)
