@@ -16,15 +16,23 @@ if TYPE_CHECKING:
     from ..models.acquisition import CandidateSet
 
 
+SAME_POINT = 1e-6
+"""A point told that is closer than this share of the box's edges to a pending one is that one, as for proposals."""
+SMALLEST, LARGEST = 1e-290, 1e290
+"""Between these lie the edges of a box whose points can be told apart, and whose squares are numbers."""
+
+
 class Observations:
     """The points of one optimizer.
 
     Args:
         bounds: the box, shape (d, 2) with rows [low, high].
+        rounds: whether points come back rounded, such as in single precision; fixed candidates are known by every bit.
     """
 
-    def __init__(self, bounds: FloatArray) -> None:
+    def __init__(self, bounds: FloatArray, rounds: bool = True) -> None:
         self._bounds = bounds
+        self._rounds = rounds
         none = np.empty((0, len(bounds)))
         self.x: FloatArray = none
         """Points told (n, d), in the order of telling."""
@@ -55,7 +63,7 @@ class Observations:
         """Add observations; see `Optimizer.tell`."""
         x = self.checked(X)
         values = _column(y, len(x), "y")
-        variances = np.full(len(x), math.nan) if y_var is None else _column(y_var, len(x), "y_var")
+        variances = np.full(len(x), math.nan) if y_var is None else _column(y_var, len(x), "y_var", unknown=True)
         extra = np.zeros(len(x)) if y_extra is None else _column(y_extra, len(x), "y_extra")
         if (variances < 0).any() or (extra < 0).any():
             raise ValueError("y_var and y_extra must hold variances, which are not negative")
@@ -124,7 +132,8 @@ class Observations:
         Raises:
             ValueError: another shape, not finite, or outside the box.
         """
-        x = np.atleast_2d(np.asarray(X, dtype=np.float64)) + 0.0
+        x = np.atleast_2d(_numbers(X, "points")) + 0.0
+        x = x.reshape(0, len(self._bounds)) if np.ndim(X) == 1 and not x.size else x
         if x.ndim != 2 or x.shape[1] != len(self._bounds):
             raise ValueError(f"points must have shape (q, {len(self._bounds)}), not {np.shape(X)}")
         if not np.isfinite(x).all():
@@ -137,26 +146,34 @@ class Observations:
             )
         return x
 
+    def stop_waiting(self, n: int) -> None:
+        """Take the last n of the pending points out of them: they were never handed out."""
+        self.pending = self.pending[: len(self.pending) - n]
+
     def _forget_pending(self, x: FloatArray) -> None:
-        """Take each of the points out of the pending ones, once."""
-        told = [row.tobytes() for row in x]
-        kept = []
-        for row in self.pending:
-            key = row.tobytes()
-            if key in told:
-                told.remove(key)
-            else:
-                kept.append(row)
-        self.pending = np.array(kept).reshape(-1, len(self._bounds))
+        """Take each of the points out of the pending ones, once: the equal one, or in a box the one that it is but for rounding."""
+        for point in x:
+            rows = np.flatnonzero((self.pending == point).all(axis=1))
+            if not len(rows) and self._rounds and len(self.pending):
+                gap = (np.abs(self.pending - point) / (self._bounds[:, 1] - self._bounds[:, 0])).max(axis=1)
+                rows = np.flatnonzero(gap == gap.min()) if gap.min() < SAME_POINT else rows
+            if len(rows):
+                self.pending = np.delete(self.pending, rows[0], axis=0)
 
 
 def checked_box(bounds: npt.ArrayLike) -> FloatArray:
     """Return a box (d, 2), or raise ValueError where it is none."""
-    box = np.asarray(bounds, dtype=np.float64)
+    box = np.array(bounds, dtype=np.float64)  # a copy: whoever gave it may go on to change it
     if box.ndim != 2 or box.shape[1] != 2 or not len(box):
         raise ValueError(f"bounds must have shape (d, 2) with rows [low, high], not {box.shape}")
     if not np.isfinite(box).all() or (box[:, 0] >= box[:, 1]).any():
         raise ValueError(f"bounds must be finite with low < high in every row, not {box.tolist()}")
+    with np.errstate(over="ignore"):
+        edge = box[:, 1] - box[:, 0]
+    if not ((edge > SMALLEST) & (edge < LARGEST)).all():
+        raise ValueError(
+            f"the edges of a box must be longer than {SMALLEST:g} and shorter than {LARGEST:g}, not {edge.tolist()}; rescale them"
+        )
     return box
 
 
@@ -179,13 +196,24 @@ def candidate_set(candidates: npt.ArrayLike, bounds: FloatArray) -> "CandidateSe
     return CandidateSet(rows)
 
 
-def _column(values: npt.ArrayLike, n: int, name: str) -> FloatArray:
-    column = np.asarray(values, dtype=np.float64)
+def _column(values: npt.ArrayLike, n: int, name: str, *, unknown: bool = False) -> FloatArray:
+    """Return n finite numbers; NaN as well where they may be unknown."""
+    column = _numbers(values, name)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
-    column = np.atleast_1d(column)
+    column = np.atleast_1d(column) + 0.0
     if column.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},) or ({n}, 1) to match the points, not {np.shape(values)}")
-    if not np.isfinite(column).all():
+    if not (np.isfinite(column) | (unknown & np.isnan(column))).all():
         raise ValueError(f"{name} must be finite; discard the points of readings that are not")
     return column
+
+
+def _numbers(values: npt.ArrayLike, name: str) -> FloatArray:
+    """Return an array of real numbers, or raise ValueError."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} must hold no masked numbers; leave those out")
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be real numbers, in rows of one length: {error}") from error

@@ -6,6 +6,8 @@ were told, the pending points and the number of points asked so far: no clock, n
 learns its hyperparameters from the first so many observations of a fixed schedule; a restarted one does so again.) That is why
 `from_state` continues bit for bit on the same processor type, library versions and thread count.
 
+An optimizer serves one thread at a time.
+
 >>> optimizer = Optimizer([[-1, 1], [-1, 1]])
 >>> for _ in range(30):
 ...     z = optimizer.ask()
@@ -14,6 +16,7 @@ learns its hyperparameters from the first so many observations of a fixed schedu
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,7 +33,7 @@ from .plug_ins import named
 from .records import FloatArray, Goal, Incumbent
 from .registry import ACQUISITIONS, SURROGATES
 from .seeding import generator
-from .surrogate_choice import GIVEN, accept_surrogate, make_surrogate, needs_exact_gp, require_served
+from .surrogate_choice import GIVEN, accept_surrogate, make_acquisition, make_surrogate, needs_exact_gp, require_served
 
 CandidatesExhausted = CandidatesExhaustedError
 DEFAULT_SURROGATE = "auto"
@@ -74,15 +77,17 @@ class Optimizer:
         features: Callable[[FloatArray], FloatArray] | None = None,
         region: Literal["box", "ball"] = "box",
     ) -> None:
-        self.bounds = checked_box(bounds)
-        self.n_dimensions = len(self.bounds)
-        self._candidates = None if candidates is None else candidate_set(candidates, self.bounds)
+        self._box = checked_box(bounds)
+        self.n_dimensions = len(self._box)
+        self._candidates = None if candidates is None else candidate_set(candidates, self._box)
         if goal not in ("maximize", "minimize"):
             raise ValueError(f"goal must be 'maximize' or 'minimize', not {goal!r}")
         self.goal: Goal = goal
         self.seed = whole_number(seed, "seed", 0)
         self.noise = None if noise is None else variance(noise, "noise")
         self.n_initial = design_size(self.n_dimensions) if n_initial is None else whole_number(n_initial, "n_initial", 1)
+        if features is not None and not callable(features):
+            raise ValueError(f"features must be a function of points (n, d), not {features!r}")
         self.features = features
         if region not in ("box", "ball"):
             raise ValueError(f"region must be 'box' or 'ball', not {region!r}")
@@ -92,8 +97,8 @@ class Optimizer:
         SURROGATES.check(self._surrogate_choice["name"])
         if self._surrogate_choice["parameters"]:
             accept_surrogate(self._surrogate_choice["name"], self._surrogate_choice["parameters"])
-        self._acquisition = ACQUISITIONS.create(self._acquisition_choice["name"], self._acquisition_choice["parameters"])
-        self._known = Observations(self.bounds)
+        self._acquisition = make_acquisition(self._acquisition_choice["name"], self._acquisition_choice["parameters"], self.seed)
+        self._known = Observations(self._box, rounds=self._candidates is None)
         self.n_asked = 0
         self.last_origins: list[str] = []
         self.last_values = np.empty(0)
@@ -102,9 +107,18 @@ class Optimizer:
         require_served(self._surrogate_choice["name"], self._acquisition, self.new_surrogate)
 
     @property
+    def bounds(self) -> FloatArray:
+        """The box (d, 2), rows [low, high]."""
+        return self._box.copy()
+
+    @property
     def candidates(self) -> FloatArray | None:
-        """The fixed candidates (n, d), or None in a box."""
-        return None if self._candidates is None else self._candidates.rows
+        """The fixed candidates (n, d), not to be written to, or None in a box."""
+        if self._candidates is None:
+            return None
+        rows = self._candidates.rows.view()
+        rows.flags.writeable = False
+        return rows
 
     @property
     def pending(self) -> FloatArray:
@@ -149,9 +163,13 @@ class Optimizer:
         if n_design < q:
             # What this raises can only come from the two choices.
             chosen = (ACQUISITIONS, self._acquisition_choice["name"]), (SURROGATES, self._surrogate_choice["name"])
-            with named(*chosen, everywhere=True):
-                proposed = self._propose(q - n_design)
-                expected = self.posterior(proposed.points) if self._acquisition.needs_surrogate else None
+            try:
+                with named(*chosen, everywhere=True):
+                    proposed = self._propose(q - n_design)
+                    expected = self.posterior(proposed.points) if self._acquisition.needs_surrogate else None
+            except BaseException:
+                self._known.stop_waiting(n_design)  # nobody was told of them
+                raise
             points = np.concatenate([points, proposed.points])
             values = np.concatenate([values, proposed.values])
             self._known.wait_for(proposed.points)
@@ -165,6 +183,8 @@ class Optimizer:
 
     def tell(self, X: npt.ArrayLike, y: npt.ArrayLike, y_var: npt.ArrayLike | None = None, *, y_extra: npt.ArrayLike | None = None) -> None:
         """Add observations; points need not have been asked for.
+
+        A point that was asked for may come back rounded, by less than 1e-6 of the box's edges; fixed candidates come back bit for bit.
 
         Args:
             X: points, shape (q, d) (or (d,) for one).
@@ -234,15 +254,16 @@ class Optimizer:
     def state(self) -> dict[str, Any]:
         """Return everything needed to continue, as JSON-able values; `from_state` reads it."""
         return {
-            "bounds": self.bounds.tolist(),
-            "surrogate": self._surrogate_choice,
-            "acquisition": self._acquisition_choice,
+            "bounds": self._box.tolist(),
+            "surrogate": deepcopy(self._surrogate_choice),
+            "acquisition": deepcopy(self._acquisition_choice),
             "n_initial": self.n_initial,
             "candidates": None if self.candidates is None else self.candidates.tolist(),
             "seed": self.seed,
             "noise": self.noise,
             "goal": self.goal,
             "region": self.region,
+            "has_features": self.features is not None,
             "n_asked": self.n_asked,
             **self._known.state(),
             "environment": environment(n_threads()),
@@ -253,9 +274,14 @@ class Optimizer:
         """Return an optimizer that goes on where `state` was taken; `features`, which no state holds, have to be given again.
 
         Raises:
-            ValueError: keys, shapes or values that no state has; the message says which, where, and how to mend it.
+            ValueError: keys, shapes or values that no state has, or features that are missing; the message says which, where, and how to
+                mend it.
         """
         choices, history = checked_state(state)
+        if state.get("has_features") and features is None:
+            raise ValueError(
+                "this optimizer looked at features, which no state holds; give the same function: from_state(state, features=...)"
+            )
         try:
             made = cls(**choices, features=features)
         except ValueError as error:
@@ -297,7 +323,7 @@ class Optimizer:
             values = self.sign * known.y
             # From the first so many: limits that moved with each observation would have surrogates learn all of them anew each time.
             usual = Usual.of(values[: last_usual(len(values))])
-            low, high = self.bounds.T
+            low, high = self._box.T
             is_refuted = refuted((known.x - low) / (high - low), values, usual)
             # Learning is a pure function of the observations; the old object only saves itself work that it has done before.
             surrogate = self.new_surrogate()
@@ -317,7 +343,7 @@ class Optimizer:
     def new_surrogate(self) -> Any:
         """Return a surrogate of the chosen kind that knows nothing yet."""
         name, parameters = self._surrogate_choice["name"], self._surrogate_choice["parameters"]
-        given = (self.bounds, self.noise, self.features, len(self._known.x), needs_exact_gp(self._acquisition))
+        given = (self._box, self.noise, self.features, len(self._known.x), needs_exact_gp(self._acquisition))
         return make_surrogate(name, parameters, dict(zip(GIVEN, given, strict=True)))
 
     @property
@@ -337,7 +363,7 @@ class Optimizer:
         """Return what is searched where there are no fixed candidates."""
         from ..models.acquisition import Ball, Box
 
-        return Ball(self.bounds) if self.region == "ball" else Box(self.bounds)
+        return Ball(self._box) if self.region == "ball" else Box(self._box)
 
     def _propose(self, q: int) -> Any:
         from ..models.acquisition import Observed
@@ -355,7 +381,8 @@ class Optimizer:
             surrogate,
             domain,
             q,
-            pending=known.pending,
+            # A surrogate knows of those that gave nothing; without one, nothing else would keep them from being asked again.
+            pending=known.pending if surrogate is not None else np.concatenate([known.pending, known.spent, known.infeasible]),
             observed=Observed(known.x, values),
             generator=generator(self.seed, "acquisition", self.n_asked),
         )

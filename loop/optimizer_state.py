@@ -19,8 +19,8 @@ NamedChoice = str | Mapping[str, Any]
 _CHOICES = ("bounds", "surrogate", "acquisition", "n_initial", "candidates", "seed", "noise", "goal", "region")
 _POINTS = ("x", "pending", "spent", "infeasible")
 _HISTORY = ("n_asked", "x", "y", "y_var", "y_extra", "pending", "spent", "infeasible")
-_OPTIONAL = ("environment", "y_extra")
-"""What a state may lack: nothing follows from the one, and states from before there was the other have none."""
+_OPTIONAL = ("environment", "y_extra", "has_features")
+"""What a state may lack: nothing follows from the first, and states from before there were the others have none."""
 
 
 def checked_state(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -68,7 +68,7 @@ def named_choice(choice: NamedChoice | None, kind: str, default: str) -> dict[st
         ValueError: neither of these, or a parameter that JSON cannot hold.
     """
     if choice is None or isinstance(choice, str):
-        return {"name": choice or default, "parameters": {}}
+        return {"name": default if choice is None else choice, "parameters": {}}
     parameters = choice.get("parameters", {}) if isinstance(choice, Mapping) else None
     if not isinstance(choice, Mapping) or not isinstance(choice.get("name"), str) or not isinstance(parameters, Mapping):
         known = "{'name': ..., 'parameters': {...}}"

@@ -94,7 +94,7 @@ def take_up(store: CampaignStore, config: CampaignConfig, found: EarlierMeasurem
     trajectories = found.trajectories
     if trajectories is None:
         assert found.points is not None
-        _require_inside(found, box, config)
+        _require_inside(found, box, config, f" and resume {store.path}")
         trajectories = np.asarray(model.decode(found.points), dtype=np.float64)
     else:
         places, lost = places_of(model, trajectories, training.values, float(tamed(found.objective).var()))
@@ -126,7 +126,10 @@ def take_up(store: CampaignStore, config: CampaignConfig, found: EarlierMeasurem
             }
         )
     if not points:
-        raise ConfigError(f"prior: none of the {n} measurements in {found.source} can be used; the first: {skipped[0]['reason']}")
+        raise ConfigError(
+            f"prior: none of the {n} measurements in {found.source} can be used; the first: {skipped[0]['reason']}; "
+            f"give others there and resume {store.path}, or begin anew without them"
+        )
     write_earlier(store, trajectories[kept], {"source": found.source, "points": points, "skipped": skipped})
     return _sentences(found.source, points, skipped, config.objective.goal)
 
@@ -338,8 +341,8 @@ def _cell(path: Path, row: list[str], line: int, name: str, column: int) -> floa
     return value
 
 
-def _require_inside(found: EarlierMeasurements, box: FloatArray, config: CampaignConfig) -> None:
-    """Raise ConfigError for a point of a table outside the box."""
+def _require_inside(found: EarlierMeasurements, box: FloatArray, config: CampaignConfig, then: str = "") -> None:
+    """Raise ConfigError for a point of a table outside the box; `then` says how to go on."""
     assert found.points is not None
     names = list(config.trajectories.box) if config.trajectories.box is not None else [f"z{index}" for index in range(len(box))]
     outside = (found.points < box[:, 0] - _slack(box)) | (found.points > box[:, 1] + _slack(box))
@@ -347,5 +350,5 @@ def _require_inside(found: EarlierMeasurements, box: FloatArray, config: Campaig
         row, column = (int(index) for index in np.argwhere(outside)[0])
         raise ConfigError(
             f"prior: {found.source}, {found.labels[row]}, column {names[column]}: {found.points[row, column]:g} lies outside the box "
-            f"[{box[column, 0]:g}, {box[column, 1]:g}]; leave the row out, or widen the box"
+            f"[{box[column, 0]:g}, {box[column, 1]:g}]; leave the row out{then}, or begin anew with a wider box"
         )

@@ -1,4 +1,4 @@
-"""The surrogate that a choice stands for, and whether it can serve the chosen acquisition function.
+"""The surrogate and the acquisition function that choices stand for, and whether the one can serve the other.
 
 An acquisition function that computes with more than means and variances says so itself (`Acquisition.needs_exact_gp`). The choice ``auto``
 heeds that; any other that cannot serve it is refused before anything is measured.
@@ -48,6 +48,12 @@ def make_surrogate(name: str, parameters: Mapping[str, Any], known: Mapping[str,
     """
     accepted = inspect.signature(SURROGATES.load(name)).parameters
     return SURROGATES.create(name, parameters, **{word: known[word] for word in GIVEN if word in accepted})
+
+
+def make_acquisition(name: str, parameters: Mapping[str, Any], seed: int) -> Any:
+    """Return an acquisition function; one with a `seed` of its own gets this one where the user gives none."""
+    has_seed = "seed" in inspect.signature(ACQUISITIONS.load(name)).parameters
+    return ACQUISITIONS.create(name, {"seed": seed, **parameters} if has_seed else parameters)
 
 
 def require_served(surrogate: str, acquisition: Any, make: Callable[[], Any] | None = None) -> None:

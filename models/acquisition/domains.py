@@ -95,6 +95,7 @@ class CandidateSet:
         self._numbers: dict[bytes, list[int]] = {}
         for number, key in enumerate(_keys(self.rows)):
             self._numbers.setdefault(key, []).append(number)
+        self._repeated = [np.array(numbers) for numbers in self._numbers.values() if len(numbers) > 1]
 
     @property
     def n_dimensions(self) -> int:
@@ -102,9 +103,14 @@ class CandidateSet:
         return int(self.rows.shape[1])
 
     def available(self, taken: Array) -> NDArray[np.int64]:
-        """Indices of the candidates that are neither excluded nor equal, number for number, to a taken point (m, d)."""
+        """Indices of the candidates that are neither excluded nor equal, number for number, to a taken point (m, d).
+
+        Of rows that are equal to each other only the first one counts.
+        """
         free = ~self.excluded
         free[self._equal_to(taken)] = False
+        for numbers in self._repeated:
+            free[numbers[free[numbers]][1:]] = False
         return np.flatnonzero(free).astype(np.int64)
 
     def without(self, points: Array) -> Self:

@@ -2,7 +2,8 @@
 
     log_nei     log E[EI(x; best of f at the measured points)], over what the noisy points may really be worth,
     q_log_ei    log E[max_j max(f(x_j) - best, 0)], over the pending and chosen points x_j and x together,
-    q_log_nei   the same, with best as in log_nei.
+    q_log_nei   log E[max(f(x) - best, 0)], with best over the measured points, as in log_nei, and over the pending and chosen ones as well:
+                what x adds to them (BoTorch's incremental form; the same point is largest as with the maximum over x and x_j).
 
 The expectations are quasi-Monte-Carlo averages with fixed base samples, hence smooth. The points of a batch are chosen one by one, with the
 expectation over all that are on their way, not with their posterior means as in `base`. They need a Gaussian process, whose `to_botorch`

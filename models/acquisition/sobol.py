@@ -1,28 +1,32 @@
 """Quasi-random search: the points of one scrambled Sobol sequence, one after the other.
 
-It fills the box more evenly than random search, with no surrogate either. The number of points already measured or on their way says which
-one is next. Among fixed candidates, the free one closest to that point is taken.
+It fills the box more evenly than random search, with no surrogate either. The number of points already measured, on their way or known to
+give nothing says which one is next. Among fixed candidates, the free one closest to that point is taken.
 
 Source: Sobol 1967, 10.1016/0041-5553(67)90144-9; Owen 1998 (scrambling), 10.1006/jcom.1998.0487.
 """
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from scipy.stats import qmc
 
+from ..errors import DomainError
 from ..surrogates.base import Array, Surrogate
 from .base import Acquisition
 from .domains import Box, Domain
 from .maximization import Choice
+
+MAX_DRAWS: Final = 1000
+"""Points of the sequence in a row that may all be taken; so many only are when the box is full."""
 
 
 class Sobol(Acquisition):
     """Points of a scrambled Sobol sequence; the values of its proposals are NaN.
 
     Args:
-        seed: Of the scrambling.
+        seed: Of the scrambling. An `Optimizer` gives its own where none is given.
     """
 
     name: ClassVar[str] = "sobol"
@@ -40,10 +44,13 @@ class Sobol(Acquisition):
         if len(taken):
             sequence.fast_forward(len(taken))
         if isinstance(domain, Box):
-            point = domain.from_unit(sequence.random(1))
-            while domain.is_taken(point, taken)[0]:
+            for _ in range(MAX_DRAWS):
                 point = domain.from_unit(sequence.random(1))
-            return Choice(point[0], math.nan)
+                if not domain.is_taken(point, taken)[0]:
+                    return Choice(point[0], math.nan)
+            raise DomainError(
+                f"{MAX_DRAWS} points of the sequence in a row were all measured or pending; the box is too small for more points"
+            )
         free = domain.available(taken)
         low, high = domain.rows.min(axis=0), domain.rows.max(axis=0)
         unit = (domain.rows[free] - low) / np.where(high > low, high - low, 1.0)

@@ -209,6 +209,18 @@ def test_candidates_told_without_asking_or_discarded_are_not_asked():
     assert {point.tobytes() for point in asked} == {row.tobytes() for row in candidates[3:]}
 
 
+@pytest.mark.parametrize("name", ["portfolio", "log_ei", "thompson", "random", "sobol", "epsilon_greedy", "q_log_ei"])
+def test_equal_candidates_are_one(name):
+    rows = np.array([[0.0, 3.0]] * 3 + [[0.5, 3.1], [0.7, 3.2]] + [[0.9, 3.4]] * 4)
+    optimizer = Optimizer(BOX, candidates=rows, acquisition=name, n_initial=2)
+    asked = [optimizer.ask(2)]
+    optimizer.tell(asked[0], valley(asked[0]))
+    with pytest.raises(CandidatesExhausted, match="2 of 9 are left"):
+        optimizer.ask(3)
+    asked.append(optimizer.ask(2))
+    assert len(np.unique(np.concatenate(asked), axis=0)) == 4
+
+
 def test_zero_and_negative_zero_are_the_same_candidate():
     optimizer = Optimizer([[-1, 1]], candidates=[[0.0], [1.0]], n_initial=1)
     optimizer.tell([[-0.0]], [1.0])
@@ -250,7 +262,10 @@ def test_the_first_of_equal_observations_is_the_incumbent():
         ([[0.0, 3.5]], [np.nan], None, "y must be finite"),
         ([[0.0, 3.5]], [np.inf], None, "y must be finite"),
         ([[0.0, 3.5]], [1.0], [-1.0], "not negative"),
-        ([[0.0, 3.5]], [1.0], [np.nan], "y_var must be finite"),
+        ([[0.0, 3.5]], [1.0], [np.inf], "y_var must be finite"),
+        ([[0.0, 3.5]], [1.0 + 1.0j], None, "y must be real numbers"),
+        ([[0.0, 3.5]], [10**400], None, "y must be real numbers"),
+        (np.ma.masked_array([[0.0, 3.5]], mask=[[True, False]]), [1.0], None, "no masked numbers"),
         ([[0.0, 3.5]], [1.0], [1.0, 2.0], "y_var must have shape"),
         ([["a", "b"]], [1.0], None, "could not convert"),
     ],
@@ -650,7 +665,7 @@ def test_a_spoilt_state_is_refused_with_what_and_where(changes, words):
 
 def test_a_state_that_lacks_an_entry_or_is_none_is_refused():
     state = Optimizer(BOX).state()
-    for name in set(state) - {"environment", "y_extra"}:
+    for name in set(state) - {"environment", "y_extra", "has_features"}:
         with pytest.raises(ValueError, match=f"it lacks '{name}'"):
             Optimizer.from_state({key: value for key, value in state.items() if key != name})
     with pytest.raises(ValueError, match="it is a list"):
