@@ -1,6 +1,7 @@
 """Each acquisition function against a numerical integral or its closed form."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -291,6 +292,42 @@ def test_the_portfolio_searches_close_to_the_incumbent_and_far_from_it_in_turns(
         n_far.append((distance[25:] > 0.05).sum())
     assert min(n_far) >= 5
     assert np.mean(n_far) >= 12
+
+
+@pytest.mark.parametrize("kind", [QLogEI, QLogNEI], ids=lambda kind: kind.name)
+def test_expected_improvements_over_pending_points_are_averages_over_draws(noisy, kind):
+    """Of all values at once: best mean known, largest of pending and new (q_log_ei); what the new one adds to all others (q_log_nei)."""
+    import torch
+
+    generator = np.random.default_rng(3)
+    pending, points = generator.random((2, 2)), generator.random((12, 2))
+    n_compared = 0
+    with warnings.catch_warnings(), min_fixed_noise(double_value=1e-8), torch.no_grad(), torch.random.fork_rng():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        model = noisy.to_botorch()
+        known, waiting = model.train_inputs[0], torch.from_numpy(pending)
+        score = kind().function(model, known, waiting)
+        for point in points:
+            u = torch.from_numpy(point[None])
+            draws = model.posterior(torch.cat([known, waiting, u])).rsample(torch.Size([40_000]))[..., 0]
+            if kind is QLogEI:
+                gain = draws[:, len(known) :].max(1).values - model.posterior(known).mean.max()
+            else:
+                gain = draws[:, -1] - draws[:, :-1].max(1).values
+            expected = float(gain.clamp_min(0).mean())
+            if expected > 3e-3:
+                assert float(score(u[None]).exp()) == pytest.approx(expected, rel=0.15)
+                n_compared += 1
+    assert n_compared >= 3
+
+
+def test_posterior_mean_is_the_mean(gp):
+    from latentloop.models.acquisition import PosteriorMean
+
+    x = np.random.default_rng(2).random((20, 2))
+    score = PosteriorMean().score(gp, x[:0], np.random.default_rng(0))
+    np.testing.assert_array_equal(score.value(x), gp.posterior(x).mean)
 
 
 def test_log_nei_is_botorchs_value_and_slope(noisy):
