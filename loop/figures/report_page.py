@@ -121,9 +121,9 @@ def render_figure(figure: go.Figure, *, title: str, explanation: str = "") -> st
     return _render(title, [_plot(ReportFigure("", explanation, figure))], report=None)
 
 
-def write_figure(figure: go.Figure, path: Path, *, title: str, explanation: str = "") -> None:
+def write_figure(figure: go.Figure, path: str | Path, *, title: str, explanation: str = "") -> None:
     """Write one figure as a self-contained HTML page of its own, UTF-8."""
-    path.write_text(render_figure(figure, title=title, explanation=explanation), encoding="utf-8")
+    Path(path).write_text(render_figure(figure, title=title, explanation=explanation), encoding="utf-8")
 
 
 def select_rows(trials: Sequence[Trial], goal: Goal, limit: int = MAX_TABLE_ROWS) -> tuple[list[Trial], str]:
