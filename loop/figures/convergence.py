@@ -52,9 +52,9 @@ def draw_convergence(
             raise ValueError(f"the runs of {name!r} have shape {values.shape}; give (runs, evaluations)")
         colour, dash = COLORWAY[index % len(COLORWAY)], _DASHES[index // len(COLORWAY) % len(_DASHES)]
         _add_method(figure, f"{name} ({len(values)} {'run' if len(values) == 1 else 'runs'})", values, colour, dash, is_log=is_log)
+    longest = max(values.shape[1] for values in runs.values())
     if target is not None:
         line = {"color": GREY, "width": 1.5, "dash": "dash"}
-        longest = max(values.shape[1] for values in runs.values())
         figure.add_scatter(x=[1, longest], y=[target] * 2, mode="lines", line=line, name=f"goal {target:.4g}", hoverinfo="skip")
     if n_initial > 0:
         figure.add_vrect(x0=0, x1=n_initial, fillcolor="rgba(128,134,145,0.14)", line_width=0, layer="below")
@@ -63,7 +63,7 @@ def draw_convergence(
         )
     if is_log:
         figure.update_yaxes(exponentformat="power")
-    figure.update_xaxes(rangemode="tozero")
+    figure.update_xaxes(range=[0, 1.03 * longest])  # a tick at the very edge would be cut
     figure.update_layout(showlegend=True)
     return figure
 
