@@ -132,7 +132,7 @@ class Observations:
         Raises:
             ValueError: another shape, not finite, or outside the box.
         """
-        x = np.atleast_2d(_numbers(X, "points")) + 0.0
+        x = np.atleast_2d(numbers(X, "points")) + 0.0
         x = x.reshape(0, len(self._bounds)) if np.ndim(X) == 1 and not x.size else x
         if x.ndim != 2 or x.shape[1] != len(self._bounds):
             raise ValueError(f"points must have shape (q, {len(self._bounds)}), not {np.shape(X)}")
@@ -163,7 +163,7 @@ class Observations:
 
 def checked_box(bounds: npt.ArrayLike) -> FloatArray:
     """Return a box (d, 2), or raise ValueError where it is none."""
-    box = np.array(bounds, dtype=np.float64)  # a copy: whoever gave it may go on to change it
+    box = numbers(bounds, "bounds").copy()  # whoever gave it may go on to change it
     if box.ndim != 2 or box.shape[1] != 2 or not len(box):
         raise ValueError(f"bounds must have shape (d, 2) with rows [low, high], not {box.shape}")
     if not np.isfinite(box).all() or (box[:, 0] >= box[:, 1]).any():
@@ -186,9 +186,12 @@ def candidate_set(candidates: npt.ArrayLike, bounds: FloatArray) -> "CandidateSe
     """Return fixed candidates (n, d), or raise ValueError where they are none."""
     from ..models.acquisition import CandidateSet
 
-    rows = np.ascontiguousarray(np.asarray(candidates, dtype=np.float64)) + 0.0
-    if rows.ndim != 2 or rows.shape[1] != len(bounds) or not np.isfinite(rows).all():
-        raise ValueError(f"candidates must be finite with shape (n, {len(bounds)}), not {rows.shape}")
+    rows = np.ascontiguousarray(numbers(candidates, "candidates")) + 0.0
+    if rows.ndim != 2 or rows.shape[1] != len(bounds) or not len(rows):
+        raise ValueError(f"candidates must have shape (n, {len(bounds)}) with n at least 1, not {rows.shape}")
+    if not np.isfinite(rows).all():
+        row = int(np.argmin(np.isfinite(rows).all(axis=1)))
+        raise ValueError(f"candidate {row} holds NaN or infinity: {rows[row].tolist()}; leave it out")
     outside = ((rows < bounds[:, 0] - slack(bounds)) | (rows > bounds[:, 1] + slack(bounds))).any(axis=1)
     if outside.any():  # asked for, it could not be told
         row = int(np.argmax(outside))
@@ -198,7 +201,7 @@ def candidate_set(candidates: npt.ArrayLike, bounds: FloatArray) -> "CandidateSe
 
 def _column(values: npt.ArrayLike, n: int, name: str, *, unknown: bool = False) -> FloatArray:
     """Return n finite numbers; NaN as well where they may be unknown."""
-    column = _numbers(values, name)
+    column = numbers(values, name)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     column = np.atleast_1d(column) + 0.0
@@ -209,8 +212,8 @@ def _column(values: npt.ArrayLike, n: int, name: str, *, unknown: bool = False) 
     return column
 
 
-def _numbers(values: npt.ArrayLike, name: str) -> FloatArray:
-    """Return an array of real numbers, or raise ValueError."""
+def numbers(values: npt.ArrayLike, name: str) -> FloatArray:
+    """Return an array of real numbers, or raise ValueError that names the argument."""
     if np.ma.is_masked(values):
         raise ValueError(f"{name} must hold no masked numbers; leave those out")
     try:

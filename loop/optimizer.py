@@ -17,7 +17,6 @@ An optimizer serves one thread at a time.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -26,14 +25,15 @@ import numpy.typing as npt
 from .environment import environment, n_threads
 from .errors import CandidatesExhaustedError
 from .initial_design import design_size, space_filling
+from .learner import Learned, Learner
 from .observations import Observations, candidate_set, checked_box
 from .optimizer_state import NamedChoice, checked_state, named_choice, variance, whole_number
-from .outliers import LARGEST, Usual, last_usual, refuted
-from .plug_ins import named
+from .outliers import LARGEST
+from .plug_ins import named, require_acquisition, require_features, require_proposal
 from .records import FloatArray, Goal, Incumbent
 from .registry import ACQUISITIONS, SURROGATES
 from .seeding import generator
-from .surrogate_choice import GIVEN, accept_surrogate, make_acquisition, make_surrogate, needs_exact_gp, require_served
+from .surrogate_choice import GIVEN, accept_surrogate, make_acquisition, make_surrogate, needs_exact_gp, require_served, takes_features
 
 CandidatesExhausted = CandidatesExhaustedError
 DEFAULT_SURROGATE = "auto"
@@ -86,8 +86,6 @@ class Optimizer:
         self.seed = whole_number(seed, "seed", 0)
         self.noise = None if noise is None else variance(noise, "noise")
         self.n_initial = design_size(self.n_dimensions) if n_initial is None else whole_number(n_initial, "n_initial", 1)
-        if features is not None and not callable(features):
-            raise ValueError(f"features must be a function of points (n, d), not {features!r}")
         self.features = features
         if region not in ("box", "ball"):
             raise ValueError(f"region must be 'box' or 'ball', not {region!r}")
@@ -97,14 +95,23 @@ class Optimizer:
         SURROGATES.check(self._surrogate_choice["name"])
         if self._surrogate_choice["parameters"]:
             accept_surrogate(self._surrogate_choice["name"], self._surrogate_choice["parameters"])
+        if features is not None and takes_features(self._surrogate_choice["name"]):
+            require_features(features, self._box)
         self._acquisition = make_acquisition(self._acquisition_choice["name"], self._acquisition_choice["parameters"], self.seed)
+        require_acquisition(self._acquisition_choice["name"], self._acquisition)
         self._known = Observations(self._box, rounds=self._candidates is None)
         self.n_asked = 0
         self.last_origins: list[str] = []
         self.last_values = np.empty(0)
         self.last_predictions = np.empty((2, 0))
-        self._fitted: _Fitted | None = None
+        self._learner = Learner(self.new_surrogate)
         require_served(self._surrogate_choice["name"], self._acquisition, self.new_surrogate)
+
+    def __repr__(self) -> str:
+        chosen = f"{self._surrogate_choice['name']}, {self._acquisition_choice['name']}"
+        where = f"a {self.region}" if self._candidates is None else f"{len(self._candidates.rows)} candidates"
+        known = f"{len(self._known.y)} told, {len(self._known.pending)} pending"
+        return f"<Optimizer ({chosen}) in {where} of {self.n_dimensions} dimensions: {known}>"
 
     @property
     def bounds(self) -> FloatArray:
@@ -226,8 +233,6 @@ class Optimizer:
         Raises:
             ValueError: nothing has been told yet.
         """
-        if not len(self._known.x):
-            raise ValueError("the surrogate knows nothing yet; tell observations first")
         posterior = self.surrogate.posterior(np.atleast_2d(np.asarray(X, dtype=np.float64)))
         return self.sign * posterior.mean, posterior.variance
 
@@ -241,10 +246,8 @@ class Optimizer:
         """
         from ..models.acquisition.base import ScoredAcquisition
 
-        if not len(self._known.x):
-            raise ValueError("the surrogate knows nothing yet; tell observations first")
-        chosen = self._acquisition if isinstance(self._acquisition, ScoredAcquisition) else ACQUISITIONS.create("log_ei", {})
         surrogate, pending = self.surrogate, self.pending
+        chosen = self._acquisition if isinstance(self._acquisition, ScoredAcquisition) else ACQUISITIONS.create("log_ei", {})
         taken = np.vstack([self._known.x, pending])
         if len(pending):
             surrogate = surrogate.condition(pending)
@@ -304,41 +307,26 @@ class Optimizer:
         """Take over a history: points asked so far, observations in the order of telling, what is pending, spent and infeasible."""
         self.n_asked = n_asked
         self._known.restore(x, y, y_var, y_extra, pending, spent, infeasible)
-        self._fitted = None
+        self._learner.forget()
 
     @property
     def surrogate(self) -> Any:
-        """The surrogate, fitted to all observations (and kept until the next), of the objective times `sign`."""
+        """The surrogate, fitted to all observations (and kept until the next), of the objective times `sign`.
+
+        Raises:
+            ValueError: nothing has been told yet.
+        """
+        if not len(self._known.x):
+            raise ValueError("the surrogate knows nothing yet; tell observations first")
         return self._learned().surrogate
 
     @property
     def fallback(self) -> str:
         """Why another model than the chosen surrogate answered last, as a sentence (`dkl` falls back to `gp`); empty where none did."""
-        return "" if self._fitted is None else str(getattr(self._fitted.surrogate, "fallback", ""))
+        return self._learner.fallback
 
-    def _learned(self) -> "_Fitted":
-        """Return what follows from all observations."""
-        known = self._known
-        if self._fitted is None or len(self._fitted.values) != len(known.x):
-            values = self.sign * known.y
-            # From the first so many: limits that moved with each observation would have surrogates learn all of them anew each time.
-            usual = Usual.of(values[: last_usual(len(values))])
-            low, high = self._box.T
-            is_refuted = refuted((known.x - low) / (high - low), values, usual)
-            # Learning is a pure function of the observations; the old object only saves itself work that it has done before.
-            surrogate = self.new_surrogate()
-            if self._fitted is not None and type(self._fitted.surrogate) is type(surrogate):
-                surrogate = self._fitted.surrogate
-            values, extra, kept = usual.tamed(values), known.y_extra + usual.doubt(values), ~is_refuted
-            noise: dict[str, FloatArray] = {}
-            if np.isfinite(known.y_var[kept]).any():
-                noise["y_var"] = known.y_var[kept]
-            if extra[kept].any():
-                noise["extra"] = extra[kept]
-            surrogate.fit(known.x[kept], values[kept], **noise)
-            # A refuted reading is a place where one has been, and nothing to look around.
-            self._fitted = _Fitted(surrogate, np.where(is_refuted, values[kept].min(), values))
-        return self._fitted
+    def _learned(self) -> Learned:
+        return self._learner.learn(self._known, self.sign, self._box)
 
     def new_surrogate(self) -> Any:
         """Return a surrogate of the chosen kind that knows nothing yet."""
@@ -377,7 +365,7 @@ class Optimizer:
             surrogate, values = self.surrogate, self._learned().values
             if len(known.infeasible):
                 surrogate = surrogate.condition(known.infeasible, np.full(len(known.infeasible), values.min()))
-        return self._acquisition.propose(
+        proposed = self._acquisition.propose(
             surrogate,
             domain,
             q,
@@ -386,6 +374,8 @@ class Optimizer:
             observed=Observed(known.x, values),
             generator=generator(self.seed, "acquisition", self.n_asked),
         )
+        require_proposal(self._acquisition_choice["name"], proposed, q, self._box, known.taken)
+        return proposed
 
     def _free_candidates(self, n: int) -> npt.NDArray[np.int64]:
         """Return the rows of the candidates that were neither asked nor told nor discarded; at least n, or an error."""
@@ -396,13 +386,3 @@ class Optimizer:
                 f"{n} candidates asked for, {len(free)} of {len(self._candidates.rows)} are left; give more, or stop here"
             )
         return free
-
-
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    """What follows from the observations."""
-
-    surrogate: Any
-    """Fitted to those that are believed."""
-    values: FloatArray
-    """Values (n,) of all of them as they rank, larger is better."""

@@ -4,7 +4,6 @@
 >>> executor = make_executor(config, spec)
 """
 
-from inspect import signature
 from pathlib import Path
 
 from .config import CampaignConfig
@@ -14,9 +13,9 @@ from .initial_design import design_size
 from .latent_training import make_model
 from .protocols import Executor
 from .records import EvaluatorKind, TrajectorySet
-from .registry import EXECUTORS, SURROGATES
+from .registry import EXECUTORS
 from .safety import Envelope
-from .surrogate_choice import accept_surrogate, require_choice
+from .surrogate_choice import accept_surrogate, require_choice, takes_features
 
 
 def require_choices(config: CampaignConfig, trajectories: TrajectorySet) -> int:
@@ -36,7 +35,7 @@ def require_choices(config: CampaignConfig, trajectories: TrajectorySet) -> int:
 def _require_pool(config: CampaignConfig, trajectories: TrajectorySet) -> None:
     """Raise ConfigError for a pool that is too small, or a surrogate that would look at its rows' numbers."""
     name, n = config.optimizer.surrogate.name, len(trajectories.values)
-    if "features" not in signature(SURROGATES.load(name)).parameters:
+    if not takes_features(name):
         raise ConfigError(f"optimizer.surrogate {name!r} sees only the numbers of the pool's trajectories; choose dkl, or gp_pca")
     if config.budget.trials > n:
         raise ConfigError(

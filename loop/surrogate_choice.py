@@ -38,6 +38,11 @@ def accept_surrogate(name: str, parameters: Mapping[str, Any]) -> None:
     SURROGATES.accept(name, parameters, *GIVEN)
 
 
+def takes_features(name: str) -> bool:
+    """Whether a surrogate looks at what points stand for."""
+    return "features" in inspect.signature(SURROGATES.load(name)).parameters
+
+
 def make_surrogate(name: str, parameters: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
     """Return a surrogate that knows nothing yet.
 

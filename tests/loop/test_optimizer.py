@@ -291,7 +291,7 @@ def test_a_bad_observation_is_refused_and_nothing_is_added(points, values, varia
         ({"bounds": BOX, "noise": -1.0}, "noise"),
         ({"bounds": BOX, "noise": np.nan}, "noise"),
         ({"bounds": BOX, "candidates": [[0.0]]}, "candidates"),
-        ({"bounds": BOX, "candidates": [[0.0, np.nan]]}, "candidates"),
+        ({"bounds": BOX, "candidates": [[0.0, np.nan]]}, "candidate 0 holds NaN"),
         ({"bounds": BOX, "candidates": [[0.0, 3.5], [0.0, 9.0]]}, "candidate 1 lies outside the box"),
         ({"bounds": BOX, "acquisition": {"name": "ucb", "parameters": {"banana": 1}}}, "no parameter 'banana'"),
     ],

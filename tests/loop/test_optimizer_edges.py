@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from latentloop import Optimizer
+from latentloop.loop.errors import PlugInError
 from latentloop.models.errors import DomainError
 
 BOX = [[-1.0, 2.0], [3.0, 4.0]]
@@ -56,12 +57,16 @@ def test_a_box_with_no_further_point_is_an_error(name):
 
 
 def test_an_ask_that_fails_leaves_nothing_pending():
+    is_broken = False
+
     def features(points):
-        raise RuntimeError("no decoder here")
+        if is_broken:
+            raise RuntimeError("no decoder here")
+        return np.column_stack([points, points**2])
 
     optimizer = Optimizer(BOX, n_initial=5, features=features)
     optimizer.tell([[0.1, 3.2], [0.3, 3.4], [0.5, 3.5], [0.6, 3.6]], [1.0, 2.0, 3.0, 4.0])
-    before = optimizer.state()
+    before, is_broken = optimizer.state(), True
     with pytest.raises(RuntimeError, match="no decoder here"):
         optimizer.ask(3)
     assert optimizer.state() == before
@@ -104,7 +109,80 @@ def test_a_box_whose_edges_are_no_usable_numbers_is_refused(box):
         Optimizer(box)
 
 
-@pytest.mark.parametrize(("name", "value"), [("features", 3), ("acquisition", ""), ("surrogate", "")])
-def test_an_argument_of_another_kind_is_refused_at_once(name, value):
-    with pytest.raises(ValueError, match=name if name == "features" else "unknown"):
-        Optimizer(BOX, **{name: value})
+@pytest.mark.parametrize("name", ["acquisition", "surrogate"])
+def test_an_empty_name_is_no_name(name):
+    with pytest.raises(ValueError, match="unknown"):
+        Optimizer(BOX, **{name: ""})
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (3, "must be a function"),
+        (lambda z: None, r"have shape \(\)"),
+        (lambda z: z[:1], r"have shape \(1, 2\); return one trajectory for each"),
+        (lambda z: z[:, :, None, None], "have shape"),
+        (lambda z: z * np.nan, "NaN or infinity"),
+        (lambda z: z[:, 7], "IndexError"),
+    ],
+)
+def test_features_that_cannot_serve_are_refused_at_once(features, words):
+    with pytest.raises(ValueError, match=words):
+        Optimizer(BOX, features=features)
+
+
+@pytest.mark.parametrize("name", ["bounds", "candidates"])
+@pytest.mark.parametrize("value", ["box", [["a", 5], [0, 1]], [[1, 5], [0]], {"x": 1}])
+def test_an_argument_that_is_no_numbers_is_named(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be real numbers"):
+        Optimizer(**{"bounds": BOX, name: value})
+
+
+def test_a_candidate_that_is_no_point_is_named():
+    with pytest.raises(ValueError, match="candidate 1 holds NaN"):
+        Optimizer(BOX, candidates=[[0.0, 3.5], [0.0, np.nan]])
+
+
+def test_a_surrogate_that_knows_nothing_says_so():
+    with pytest.raises(ValueError, match="tell observations first"):
+        Optimizer(BOX).surrogate  # noqa: B018
+
+
+def test_an_optimizer_says_what_it_is():
+    optimizer = Optimizer(BOX, acquisition="ucb")
+    optimizer.ask(3)
+    assert repr(optimizer) == "<Optimizer (auto, ucb) in a box of 2 dimensions: 0 told, 3 pending>"
+
+
+class Proposing:
+    """An acquisition function that proposes what it was given."""
+
+    name = "proposing"
+    needs_surrogate = False
+
+    def __init__(self, points):
+        self.points = points
+
+    def propose(self, surrogate, domain, q=1, *, pending=None, observed=None, generator):
+        from latentloop.models.acquisition.base import Proposal
+
+        points = np.array(self.points, dtype=float)
+        return Proposal(points, np.full(len(points), np.nan), None)
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        ([[99.0, 99.0]], "lies outside the box"),
+        ([[np.nan, 3.5]], "is no point"),
+        ([[0.1, 3.2]], "measured, pending or chosen already"),
+        ([[0.0, 3.5], [0.1, 3.5]], r"shape \(2, 2\) where \(1, 2\)"),
+    ],
+)
+def test_an_acquisition_function_that_proposes_nonsense_is_blamed(points, words):
+    optimizer = Optimizer(BOX, n_initial=1)
+    optimizer.tell([[0.1, 3.2], [0.2, 3.6]], [1.0, 2.0])
+    optimizer._acquisition = Proposing(points)
+    with pytest.raises(PlugInError, match=f"acquisition function 'portfolio' proposed .*{words}"):
+        optimizer.ask()
+    assert not len(optimizer.pending)
