@@ -201,7 +201,7 @@ def code_of(method: str) -> str:
     """What the results of a method depend on: the release of a peer, the source of ours."""
     if method != OURS:
         return importlib.metadata.version(PACKAGES[method])
-    files = [ROOT / "loop" / "optimizer.py", *sorted((ROOT / "models" / "surrogates").glob("*.py"))]
+    files = [ROOT / "loop" / "optimizer.py", ROOT / "loop" / "learner.py", *sorted((ROOT / "models" / "surrogates").glob("*.py"))]
     files += sorted((ROOT / "models" / "acquisition").glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
