@@ -27,7 +27,7 @@ from scipy.linalg.lapack import dtrtri
 from ..errors import NotFittedError, ObservationError, ParameterError
 from .base import Array, Posterior, PosteriorGradient
 from .kernels import KERNELS, KernelName, squared_distances
-from .marginal_likelihood import FIXED_NOISE_FLOOR, Hyperparameters, factorize, most_probable
+from .marginal_likelihood import COMMON_SPREAD, FIXED_NOISE_FLOOR, Hyperparameters, factorize, most_probable
 from .paths import BoxPath, posterior_path
 from .standardization import Standardization, checked_box, checked_column, checked_noise, checked_points, checked_values, known_variances
 
@@ -53,17 +53,23 @@ class GaussianProcess:
             Variances per point, given to `fit`, come first.
         kernel: "matern52", or "rbf", BoTorch's default. Median regret of log EI after 50 evaluations of Hartmann-6, six seeds, noise known
             to be zero: 5e-4 with the former, 7e-2 with the latter; on Branin they are equal.
+        lengthscale_spread: How uncertain the common length scale is beforehand: standard deviation of its logarithm, above 0.
 
     Raises:
         DomainError: The bounds are not a box.
-        ParameterError: The noise is negative, or the kernel unknown.
+        ParameterError: The noise is negative, the kernel unknown, or the spread not above 0.
     """
 
-    def __init__(self, bounds: ArrayLike, noise: float | None = None, kernel: KernelName = "matern52") -> None:
+    def __init__(
+        self, bounds: ArrayLike, noise: float | None = None, kernel: KernelName = "matern52", lengthscale_spread: float = COMMON_SPREAD
+    ) -> None:
         box = checked_box(bounds)
         if kernel not in KERNELS:
             raise ParameterError(f"unknown kernel {kernel!r}; known are {', '.join(KERNELS)}")
+        if not 0 < lengthscale_spread < np.inf:
+            raise ParameterError(f"lengthscale_spread is {lengthscale_spread}; it must be above 0")
         self.bounds: Array = box
+        self.lengthscale_spread = lengthscale_spread
         self.noise = checked_noise(noise)
         self.kernel: KernelName = kernel
         self._low, self._edge = box[:, 0], box[:, 1] - box[:, 0]
@@ -142,7 +148,7 @@ class GaussianProcess:
         """
         self._learned()
         chosen = np.asarray(rows, dtype=np.int64)
-        local = type(self)(bounds, self.noise, self.kernel)
+        local = type(self)(bounds, self.noise, self.kernel, self.lengthscale_spread)
         known, inferred = self._known[chosen], self._inferred[chosen]
         values = self._units.centre + self._units.unit * self._y[chosen]
         local.fit(self._low + self._u[chosen] * self._edge, values, np.where(inferred, np.nan, known), np.where(inferred, known, 0.0))
@@ -271,7 +277,7 @@ class GaussianProcess:
         self._units = Standardization.of(values)
         noise = self._units.variances(known, 0.0)
         u = (points - self._low) / self._edge
-        self._fitted = most_probable(KERNELS[self.kernel], u, self._units.apply(values), noise, inferred)
+        self._fitted = most_probable(KERNELS[self.kernel], u, self._units.apply(values), noise, inferred, self.lengthscale_spread)
         self._lesson = asked
 
     def _factorize(self, noise: Array) -> None:

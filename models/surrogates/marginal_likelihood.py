@@ -40,7 +40,7 @@ NOISE_LIMITS: Final = (FIXED_NOISE_FLOOR, 1e2)
 LENGTHSCALE_MEDIAN: Final = 0.25
 """Median of the common length scale for one dimension, in units of the box's edge; it grows with the root of the dimensions."""
 COMMON_SPREAD: Final = 0.7
-"""Standard deviation of the logarithm of the common length scale."""
+"""Standard deviation of the logarithm of the common length scale, where nothing else is said."""
 APART_SPREAD: Final = 0.3
 """Standard deviation of each log length scale around the common one."""
 SCALE_PRIOR: Final = (0.5, 1.5)
@@ -75,7 +75,14 @@ class Hyperparameters:
     """Noise variance of an observation of which nothing is known: inferred from those like it, or the usual one of the others."""
 
 
-def most_probable(kernel: Kernel, u: Array, y: Array, noise: Array | None, inferred: NDArray[np.bool_] | None = None) -> Hyperparameters:
+def most_probable(
+    kernel: Kernel,
+    u: Array,
+    y: Array,
+    noise: Array | None,
+    inferred: NDArray[np.bool_] | None = None,
+    spread: float = COMMON_SPREAD,
+) -> Hyperparameters:
     """Hyperparameters at the highest posterior density found by L-BFGS-B from fixed starts. A pure function of its arguments.
 
     Args:
@@ -84,6 +91,7 @@ def most_probable(kernel: Kernel, u: Array, y: Array, noise: Array | None, infer
         y: Standardized values (n,).
         noise: Known noise variances (n,), or None to infer a common one.
         inferred: To which of the known ones (n,) a common one, to be inferred, is to be added; None for none.
+        spread: Standard deviation of the logarithm of the common length scale.
     """
     n, d = u.shape
     nothing = np.zeros(n, dtype=np.bool_)
@@ -98,14 +106,16 @@ def most_probable(kernel: Kernel, u: Array, y: Array, noise: Array | None, infer
     ends = []
     for known, to in explanations:
         starts = [_start(d, relative, bool(to.any())) for relative in STARTS]
-        ends.append(min((_climb(kernel, u[part], y[part], known[part], to[part], start) for start in starts), key=lambda end: end[0]))
+        ends.append(
+            min((_climb(kernel, u[part], y[part], known[part], to[part], start, spread) for start in starts), key=lambda end: end[0])
+        )
     if len(part) < len(whole):
         lowest = min(value for value, _ in ends)
         likely = [index for index, (value, _) in enumerate(ends) if value <= lowest + CLEAR]
         explanations = [explanations[index] for index in likely]
         starts = [ends[index][1] for index in likely]
         pairs = zip(explanations, starts, strict=True)
-        ends = [_climb(kernel, u[whole], y[whole], known[whole], to[whole], start) for (known, to), start in pairs]
+        ends = [_climb(kernel, u[whole], y[whole], known[whole], to[whole], start, spread) for (known, to), start in pairs]
     best = int(np.argmin([value for value, _ in ends]))
     theta, (known, to) = ends[best][1], explanations[best]
     lengthscale, scale = np.exp(theta[:d]), math.exp(theta[d])
@@ -118,7 +128,13 @@ def most_probable(kernel: Kernel, u: Array, y: Array, noise: Array | None, infer
 
 
 def log_density(
-    kernel: Kernel, u: Array, y: Array, noise: Array | None, theta: Array, inferred: NDArray[np.bool_] | None = None
+    kernel: Kernel,
+    u: Array,
+    y: Array,
+    noise: Array | None,
+    theta: Array,
+    inferred: NDArray[np.bool_] | None = None,
+    spread: float = COMMON_SPREAD,
 ) -> tuple[float, Array, float]:
     """Log posterior density L at theta = log(length scales (d,), output variance, and where there is one the common noise variance).
 
@@ -150,24 +166,24 @@ def log_density(
     by_weights = (weights * (slope @ weights)) @ square - (pulled * (slope @ pulled)).sum(axis=0)
     gradient[:d] = 2.0 * scale * (by_inverse - by_weights)
     gradient[d] = 0.5 * (float(residual @ weights) - n + float(variances @ by_noise))
-    prior, gradient_prior = log_prior(theta, d)
+    prior, gradient_prior = log_prior(theta, d, spread)
     if len(theta) > d + 1:
         gradient[d + 1] = -0.5 * float(shared @ by_noise)
     return value + prior, gradient + gradient_prior, mean
 
 
-def log_prior(theta: Array, d: int) -> tuple[float, Array]:
+def log_prior(theta: Array, d: int, spread: float = COMMON_SPREAD) -> tuple[float, Array]:
     """Log prior density of theta (up to no constant), and its gradient."""
     gradient = np.empty(len(theta))
     # normal with covariance apart^2 I + common^2 1 1^T, by Sherman and Morrison
-    apart, common = APART_SPREAD**2, COMMON_SPREAD**2
+    apart, common = APART_SPREAD**2, spread**2
     off = theta[:d] - lengthscale_location(d)
     gradient[:d] = -(off - common / (apart + d * common) * off.sum()) / apart
     value = 0.5 * float(off @ gradient[:d]) - 0.5 * ((d - 1) * math.log(apart) + math.log(apart + d * common) + d * math.log(2 * math.pi))
-    for index, (location, spread) in zip(range(d, len(theta)), (SCALE_PRIOR, NOISE_PRIOR), strict=False):
-        standardized = (theta[index] - location) / spread
-        value -= 0.5 * standardized**2 + math.log(spread) + 0.5 * math.log(2 * math.pi)
-        gradient[index] = -standardized / spread
+    for index, (location, width) in zip(range(d, len(theta)), (SCALE_PRIOR, NOISE_PRIOR), strict=False):
+        standardized = (theta[index] - location) / width
+        value -= 0.5 * standardized**2 + math.log(width) + 0.5 * math.log(2 * math.pi)
+        gradient[index] = -standardized / width
     return value, gradient
 
 
@@ -200,7 +216,9 @@ def _start(d: int, relative: float, with_noise: bool) -> Array:
     return np.array([location] * d + [SCALE_PRIOR[0]] + [math.log(NOISE_START)] * with_noise)
 
 
-def _climb(kernel: Kernel, u: Array, y: Array, noise: Array, inferred: NDArray[np.bool_], start: Array) -> tuple[float, Array]:
+def _climb(
+    kernel: Kernel, u: Array, y: Array, noise: Array, inferred: NDArray[np.bool_], start: Array, spread: float
+) -> tuple[float, Array]:
     """Minus the highest log density that can be climbed to from `start`, and where that is."""
     n, d = u.shape
     limits = [LENGTHSCALE_LIMITS] * d + [SCALE_LIMITS] + [NOISE_LIMITS] * (len(start) - d - 1)
@@ -209,7 +227,7 @@ def _climb(kernel: Kernel, u: Array, y: Array, noise: Array, inferred: NDArray[n
 
     def descent(theta: Array) -> tuple[float, Array]:
         """What the minimizer sees, per observation, so that its tolerances mean the same for any n."""
-        value, gradient, _ = log_density(kernel, centred, y, noise, theta, inferred)
+        value, gradient, _ = log_density(kernel, centred, y, noise, theta, inferred, spread)
         return -value / n, -gradient / n
 
     bounds = np.log(limits)
