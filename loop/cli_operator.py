@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .store.inbox import Command
 
 _out = Console(highlight=False, soft_wrap=True)
+WIDEST = 10_000
+"""Columns of a table that no terminal shows."""
 
 Store = Annotated[str, typer.Argument(help="Folder or URL of the campaign.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; needed for a veto, and kept with the decision.")]
@@ -55,7 +57,9 @@ def trials(
         for answer in act(store, *commands):
             _out.print(answer.sentence, markup=False)
     elif not approve:
-        _out.print(trial_table(store, state))
+        # A terminal wraps remarks within their column; other programs get a line for each trial.
+        out = _out if _out.is_terminal else Console(highlight=False, width=WIDEST)
+        out.print(trial_table(store, state), soft_wrap=False)
 
 
 def pause(store: Store, reason: Reason = "") -> None:
