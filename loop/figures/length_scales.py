@@ -13,8 +13,9 @@ from ..records import FloatArray
 from .theme import COLORWAY, GREY, new_figure, plain, say
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
-_TICKS = [float(f"{digit}e{exponent}") for exponent in range(-8, 4) for digit in (1, 2, 3, 5)]
-"""Most campaigns stay within one power of ten, where powers alone would leave the axis with a single number."""
+_DECADES_WITH_DIGITS = 2.0
+"""Over more decades than this only powers of ten fit beside the axis; most campaigns stay within one, where powers alone would leave the
+axis with a single number."""
 
 
 def draw_length_scales(
@@ -39,11 +40,13 @@ def draw_length_scales(
         raise ValueError(f"{len(names)} names for {scales.shape[1]} dimensions")
     figure = new_figure("Length scales of the surrogate", height=420)
     figure.update_xaxes(title_text="observations", rangemode="tozero")
-    figure.update_yaxes(
-        title_text="length scale (edges of the box)", type="log", tickvals=_TICKS, ticktext=[f"{tick:g}" for tick in _TICKS]
-    )
+    figure.update_yaxes(title_text="length scale (edges of the box)", type="log")
     if not scales.size:
         return say(figure, "the surrogate has not been fitted yet")
+    shown = np.concatenate([scales.reshape(-1), [1.0] if noise is None else [1.0, *noise[noise > 0]]])
+    digits = (1, 2, 3, 5) if np.ptp(np.log10(shown)) <= _DECADES_WITH_DIGITS else (1,)
+    ticks = [float(f"{digit}e{exponent}") for exponent in range(-8, 4) for digit in digits]
+    figure.update_yaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     mode = "lines+markers" if len(scales) < 30 else "lines"
     for k in range(scales.shape[1]):
         figure.add_scatter(
