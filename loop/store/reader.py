@@ -208,7 +208,9 @@ class StoreReader:
                 raise StoreError(f"there is no campaign at {where}; `latentloop run quick --store {where}` makes one") from error
             raise StoreError(f"{where} is not a campaign of latentloop: {where}/zarr.json is missing or not its own") from error
         except NotADirectoryError as error:
-            raise StoreError(f"{where} is a file; a campaign is a folder, the one that --store named") from error
+            raise StoreError(
+                f"there is no campaign at {where}: it is a file, or below one; a campaign is a folder, the one that --store named"
+            ) from error
         except OSError as error:
             raise StoreError(f"cannot read {where}/zarr.json: {error.strerror}") from error
         try:

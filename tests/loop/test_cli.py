@@ -330,7 +330,7 @@ BAD = {
     "an option that is none": (("run", "campaign.yaml", "--store", "x", "--speed", "3"), "--speed"),
     "a command that is none": (("dance",), "dance"),
     "no store to resume": (("resume", "nowhere"), "there is no campaign at nowhere"),
-    "a file to resume": (("resume", "campaign.yaml"), "campaign.yaml is a file; a campaign is a folder"),
+    "a file to resume": (("resume", "campaign.yaml"), "there is no campaign at campaign.yaml: it is a file"),
     "no earlier measurements": (
         ("run", "campaign.yaml", "--store", "x", "--prior", "nowhere"),
         "neither a campaign's folder nor a .csv file",

@@ -20,7 +20,9 @@ SLOW = {
 }
 """Turns the preset quick into a campaign of 0.05 s a trial that starts at once."""
 expect.set_options(timeout=30_000)
-LOST = re.compile("ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE")
+LOST = re.compile(
+    "ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_CONTENT_LENGTH_MISMATCH"
+)
 
 
 @pytest.fixture(scope="module")
