@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..models.acquisition.domains import SAME_POINT
 from .records import FloatArray
 
 if TYPE_CHECKING:
     from ..models.acquisition import CandidateSet
 
 
-SAME_POINT = 1e-6
-"""A point told that is closer than this share of the box's edges to a pending one is that one, as for proposals."""
 SMALLEST, LARGEST = 1e-290, 1e290
 """Between these lie the edges of a box whose points can be told apart, and whose squares are numbers."""
 

@@ -374,7 +374,9 @@ class Optimizer:
             observed=Observed(known.x, values),
             generator=generator(self.seed, "acquisition", self.n_asked),
         )
-        require_proposal(self._acquisition_choice["name"], proposed, q, self._box, known.taken)
+        # No rule forbids a point that gave nothing: where noise is large, the surrogate may still prefer it to all others.
+        measured = np.concatenate([known.x, known.pending])
+        require_proposal(self._acquisition_choice["name"], proposed, q, self._box, measured)
         return proposed
 
     def _free_candidates(self, n: int) -> npt.NDArray[np.int64]:

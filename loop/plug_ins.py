@@ -16,7 +16,7 @@ import numpy as np
 
 from ..models.errors import ModelError
 from .errors import LatentloopError, PlugInError
-from .observations import numbers
+from .observations import numbers, slack
 from .records import FloatArray
 from .registry import Registry
 
@@ -78,8 +78,7 @@ def require_proposal(name: str, proposed: Any, q: int, box: FloatArray, taken: F
     elif not np.isfinite(points).all():
         problem = f"{points[~np.isfinite(points).all(axis=1)][0].tolist()}, which is no point"
     else:
-        slack = 1e-9 * (box[:, 1] - box[:, 0])
-        outside = ((points < box[:, 0] - slack) | (points > box[:, 1] + slack)).any(axis=1)
+        outside = ((points < box[:, 0] - slack(box)) | (points > box[:, 1] + slack(box))).any(axis=1)
         known = {row.tobytes() for row in taken + 0.0}
         again = [point.tolist() for point in points + 0.0 if point.tobytes() in known]
         if outside.any():

@@ -7,7 +7,7 @@ Source: Sobol 1967, 10.1016/0041-5553(67)90144-9; Owen 1998 (scrambling), 10.100
 """
 
 import math
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 from scipy.stats import qmc
@@ -17,9 +17,7 @@ from ..surrogates.base import Array, Surrogate
 from .base import Acquisition
 from .domains import Box, Domain
 from .maximization import Choice
-
-MAX_DRAWS: Final = 1000
-"""Points of the sequence in a row that may all be taken; so many only are when the box is full."""
+from .random import MAX_DRAWS
 
 
 class Sobol(Acquisition):
